@@ -1,0 +1,16 @@
+//! Limits of the streams.
+
+/// Frames that wait in one direction of a memory pair before the sender must wait.
+pub const MEMORY_FRAMES_MAX: usize = 16;
+
+/// Connections that wait to be accepted on a memory listener.
+pub const MEMORY_BACKLOG_MAX: usize = 64;
+
+/// Bytes set aside for a frame before any of it has arrived; beyond it, memory follows the bytes.
+pub const FRAME_FIRST_RESERVE_BYTES_MAX: usize = 1 << 20;
+
+/// Room kept for small frames between two reads of a socket.
+pub const READ_BUFFER_BYTES: usize = 64 << 10;
+
+/// Bytes that one `sendfile` call may move, so that a slow reader does not hold a thread.
+pub const SENDFILE_BYTES_MAX: usize = 1 << 20;
