@@ -9,8 +9,9 @@ pub const MEMORY_BACKLOG_MAX: usize = 64;
 /// Bytes set aside for a frame before any of it has arrived; beyond it, memory follows the bytes.
 pub const FRAME_FIRST_RESERVE_BYTES_MAX: usize = 1 << 20;
 
-/// Room kept for small frames between two reads of a socket.
-pub const READ_BUFFER_BYTES: usize = 64 << 10;
+/// Room kept for small frames between two reads of a socket. Small, because every idle
+/// connection holds it and a small frame pins the block that it lies in.
+pub const READ_BUFFER_BYTES: usize = 4 << 10;
 
 /// Bytes that one `sendfile` call may move, so that a slow reader does not hold a thread.
 pub const SENDFILE_BYTES_MAX: usize = 1 << 20;

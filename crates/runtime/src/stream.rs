@@ -81,6 +81,20 @@ enum ReaderKind {
 }
 
 impl FrameReader {
+    /// Waits until the length of the next frame is known, without reading the frame: a reader
+    /// that must first find room for it can do so in between. `None` as for [`Self::read`].
+    ///
+    /// Dropping the future between two polls loses nothing.
+    ///
+    /// # Errors
+    /// [`FrameError`]; the connection is of no use afterwards.
+    pub async fn announced(&mut self, frame_bytes_max: usize) -> Result<Option<usize>, FrameError> {
+        match &mut self.kind {
+            ReaderKind::Tcp(reader) => reader.announced(frame_bytes_max).await,
+            ReaderKind::Memory(reader) => reader.announced(frame_bytes_max).await,
+        }
+    }
+
     /// The next frame, without its length; `None` when the peer has closed between two frames.
     ///
     /// Dropping the future between two polls loses nothing: what has arrived stays buffered.

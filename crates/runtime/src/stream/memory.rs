@@ -43,7 +43,9 @@ impl MemoryConnector {
 fn connection(receiver: Receiver<Bytes>, sender: Sender<Bytes>) -> Connection {
     Connection {
         peer: "memory".to_owned(),
-        reader: FrameReader { kind: ReaderKind::Memory(MemoryFrameReader { receiver }) },
+        reader: FrameReader {
+            kind: ReaderKind::Memory(MemoryFrameReader { receiver, next: None }),
+        },
         writer: FrameWriter { kind: WriterKind::Memory(MemoryFrameWriter { sender }) },
     }
 }
@@ -57,16 +59,30 @@ impl MemoryAcceptor {
 #[derive(Debug)]
 pub(super) struct MemoryFrameReader {
     receiver: Receiver<Bytes>,
+    /// A frame whose length was asked for before it was read.
+    next: Option<Bytes>,
 }
 
 impl MemoryFrameReader {
-    pub(super) async fn read(&mut self, bytes_max: usize) -> Result<Option<Bytes>, FrameError> {
-        match self.receiver.recv().await {
+    pub(super) async fn announced(
+        &mut self,
+        bytes_max: usize,
+    ) -> Result<Option<usize>, FrameError> {
+        if self.next.is_none() {
+            self.next = self.receiver.recv().await;
+        }
+        match &self.next {
             Some(frame) if frame.len() > bytes_max => {
                 Err(FrameError::Length(i32::try_from(frame.len()).unwrap_or(i32::MAX)))
             }
-            other => Ok(other),
+            Some(frame) => Ok(Some(frame.len())),
+            None => Ok(None),
         }
+    }
+
+    pub(super) async fn read(&mut self, bytes_max: usize) -> Result<Option<Bytes>, FrameError> {
+        self.announced(bytes_max).await?;
+        Ok(self.next.take())
     }
 }
 

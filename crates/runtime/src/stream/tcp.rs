@@ -63,27 +63,45 @@ pub(super) struct TcpFrameReader {
 }
 
 impl TcpFrameReader {
-    pub(super) async fn read(&mut self, bytes_max: usize) -> Result<Option<Bytes>, FrameError> {
+    pub(super) async fn announced(
+        &mut self,
+        bytes_max: usize,
+    ) -> Result<Option<usize>, FrameError> {
         loop {
-            let missing = match frame_len(&self.buffer, bytes_max)? {
-                Some(len) if self.buffer.len() >= LENGTH_BYTES + len => {
-                    self.buffer.advance(LENGTH_BYTES);
-                    return Ok(Some(self.buffer.split_to(len).freeze()));
-                }
-                Some(len) => LENGTH_BYTES + len - self.buffer.len(),
-                None => LENGTH_BYTES,
-            };
-            // Memory follows the bytes that are there, not the length that was announced:
-            // at most double what has arrived, beyond a first piece.
-            let reserve = FRAME_FIRST_RESERVE_BYTES_MAX.max(self.buffer.len());
-            self.buffer.reserve(missing.min(reserve).max(READ_BUFFER_BYTES.min(missing * 64)));
+            if let Some(len) = frame_len(&self.buffer, bytes_max)? {
+                return Ok(Some(len));
+            }
+            self.buffer.reserve(READ_BUFFER_BYTES);
             if self.read.read_buf(&mut self.buffer).await? == 0 {
-                if self.buffer.is_empty() {
-                    return Ok(None);
-                }
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+                return self.ended();
             }
         }
+    }
+
+    pub(super) async fn read(&mut self, bytes_max: usize) -> Result<Option<Bytes>, FrameError> {
+        let Some(len) = self.announced(bytes_max).await? else {
+            return Ok(None);
+        };
+        let whole = LENGTH_BYTES + len;
+        while self.buffer.len() < whole {
+            // Memory follows the bytes that are there, not the length that was announced:
+            // at most double what has arrived, beyond a first piece.
+            let missing = whole - self.buffer.len();
+            self.buffer.reserve(missing.min(FRAME_FIRST_RESERVE_BYTES_MAX.max(self.buffer.len())));
+            if self.read.read_buf(&mut self.buffer).await? == 0 {
+                return self.ended();
+            }
+        }
+        self.buffer.advance(LENGTH_BYTES);
+        Ok(Some(self.buffer.split_to(len).freeze()))
+    }
+
+    /// What the peer's end means here: nothing between two frames, an error inside one.
+    fn ended<T>(&self) -> Result<Option<T>, FrameError> {
+        if self.buffer.is_empty() {
+            return Ok(None);
+        }
+        Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())
     }
 }
 

@@ -1,0 +1,30 @@
+//! Limits of the broker, each with its reason.
+
+/// Largest request; Kafka's `socket.request.max.bytes`.
+pub const REQUEST_BYTES_MAX: usize = 100 << 20;
+
+/// Connections at a time: each costs a few kilobytes, and a client that leaks them must not take
+/// all descriptors from the log.
+pub const CONNECTIONS_MAX: usize = 4096;
+
+/// Requests of one connection that are in progress; a client that sends more waits in its socket.
+/// Librdkafka keeps up to a million in flight when it is told so, Java five.
+pub const REQUESTS_IN_FLIGHT_MAX: usize = 64;
+
+/// Bytes of requests in progress over all connections; beyond it reading stops.
+pub const REQUEST_BYTES_IN_FLIGHT_MAX: usize = 256 << 20;
+
+/// Requests up to this size do not count as bytes in flight: the limit on their number does.
+pub const SMALL_REQUEST_BYTES_MAX: usize = 16 << 10;
+
+/// Unit of the count of bytes in flight.
+pub const BUDGET_UNIT_BYTES: usize = 4 << 10;
+
+/// A connection without a request for this long is closed; Kafka's `connections.max.idle.ms`.
+pub const CONNECTION_IDLE_MS_MAX: u64 = 10 * 60 * 1000;
+
+/// Lines about broken connections in one second; a port scanner must not fill the log.
+pub const COMPLAINTS_PER_SECOND_MAX: u32 = 5;
+
+/// How long a connection that ends may take to send what is answered, in milliseconds.
+pub const CLOSE_WAIT_MS_MAX: u64 = 2_000;
