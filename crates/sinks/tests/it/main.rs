@@ -1,0 +1,4 @@
+//! The sinks against their contract and against real files.
+
+#[cfg(test)]
+mod sqlite;
