@@ -1,3 +1,50 @@
-//! Development commands.
+//! Development commands: `cargo xtask help` lists them.
+//!
+//! This is a program and its own only user; it needs nothing but the standard library, so that a
+//! check never waits for a dependency.
 
-fn main() {}
+mod codegen;
+mod json;
+mod tidy;
+mod workspace;
+
+use std::env;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask <command>
+
+  codegen [--check]           generate the messages of the protocol from their schema files
+  fix                         format the sources and generate what is generated
+  tidy                        check the rules of the house (STYLE.md)
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match dispatch(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(words: &[&str]) -> Result<(), String> {
+    env::set_current_dir(workspace::root()).map_err(|error| error.to_string())?;
+    match words {
+        ["codegen"] => codegen::run(false),
+        ["codegen", "--check"] => codegen::run(true),
+        ["tidy"] => tidy::run(),
+        ["fix"] => {
+            workspace::run(workspace::cargo().args(["fmt", "--all"]))?;
+            codegen::run(false)
+        }
+        ["help"] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        _ => Err(format!("what is wanted?\n\n{HELP}")),
+    }
+}

@@ -449,7 +449,8 @@ fn write_field(message: &Message, field: &Field) -> String {
 fn write_type(ty: &Type, place: &str, optional: bool) -> String {
     match ty {
         Type::Primitive(name) => {
-            let place = place.strip_prefix('&').map_or(place.to_owned(), |it| format!("*{it}"));
+            let place =
+                place.strip_prefix('&').map_or_else(|| place.to_owned(), |it| format!("*{it}"));
             format!("writer.{name}({place});\n")
         }
         Type::Text if optional => format!("writer.string({place}.as_deref(), flexible)?;\n"),
