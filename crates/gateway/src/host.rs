@@ -3,6 +3,7 @@
 //! [`source`] asks the operating system, [`reading`] turns what it said into readings without
 //! asking anything, [`service`] does both on time and sends the result.
 
+pub mod json;
 pub mod options;
 pub mod reading;
 pub mod sample;

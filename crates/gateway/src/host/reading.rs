@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use base::cast;
 use bytes::Bytes;
-use serde_json::json;
 
+use crate::host::json;
 use crate::host::sample::{Sample, Space, Traffic};
 use crate::limits::SENSOR_NAME_BYTES_MAX;
 use crate::outlet::OutletRecord;
@@ -33,8 +33,7 @@ impl Reading {
     #[must_use]
     pub fn into_record(self, host: &str) -> OutletRecord {
         let Self { sensor, value, unit, timestamp_ms } = self;
-        let document = json!({ "sensor": sensor, "value": value, "unit": unit, "host": host });
-        let value = Bytes::from(document.to_string());
+        let value = json::document(&json::ReadingDocument { sensor: &sensor, value, unit, host });
         OutletRecord { key: Bytes::from(sensor), value, timestamp_ms }
     }
 }
@@ -229,8 +228,7 @@ mod tests {
             let value: serde_json::Value = serde_json::from_slice(&record.value).unwrap();
             value
         };
-        let expected =
-            json!({ "sensor": "cpu.0", "value": 12.5, "unit": "percent", "host": "mill" });
+        let expected = serde_json::json!({ "sensor": "cpu.0", "value": 12.5, "unit": "percent", "host": "mill" });
         assert_eq!(text(Some(12.5)), expected);
         assert_eq!(text(None)["value"], serde_json::Value::Null);
     }
