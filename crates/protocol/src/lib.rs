@@ -17,4 +17,6 @@ pub mod error_code;
 pub mod header;
 pub mod limits;
 pub mod messages;
+pub mod partitioner;
+pub mod record;
 pub mod wire;
