@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use pipeline::sink::{Cell, Claim, Position, Sink, SinkError, SinkRecord, conformance};
-use runtime::thread::spawn;
+use runtime::thread as landlord;
 use rusqlite::Connection;
 use sinks::sqlite::{SqliteOptions, SqliteSink, preview_file};
 
@@ -176,7 +176,7 @@ fn several_sinks_share_one_file() {
                     sink.write(&[record(n, &format!("k{n}"), "1")], &at(n + 1)).unwrap();
                 }
             };
-            spawn(name, work).unwrap()
+            landlord::spawn(name, work).unwrap()
         })
         .collect();
     for thread in threads {
