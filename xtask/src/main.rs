@@ -3,8 +3,12 @@
 //! This is a program and its own only user; it needs nothing but the standard library, so that a
 //! check never waits for a dependency.
 
+mod check;
+mod clients;
 mod codegen;
+mod golden;
 mod json;
+mod kafka;
 mod tidy;
 mod workspace;
 
@@ -14,8 +18,15 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask <command>
 
+  test [--quick]              run every check; never writes the tree
+  clients --bootstrap H:P     run the real clients' suites there; --only python|java
   codegen [--check]           generate the messages of the protocol from their schema files
   fix                         format the sources and generate what is generated
+  golden                      write the golden files of the protocol with Kafka's own classes
+  kafka start [DIR] [PORT]    start Apache Kafka; prints its pid and address as JSON
+  kafka stop [DIR]            stop it
+  kafka jars                  fetch its jars; prints their folder
+  kafka java CLASS [ARG..]    run a class of its jars, such as a console tool
   tidy                        check the rules of the house (STYLE.md)
 ";
 
@@ -37,10 +48,15 @@ fn dispatch(words: &[&str]) -> Result<(), String> {
         ["codegen"] => codegen::run(false),
         ["codegen", "--check"] => codegen::run(true),
         ["tidy"] => tidy::run(),
+        ["test"] => check::run(false),
+        ["test", "--quick"] => check::run(true),
+        ["clients", rest @ ..] => clients::run(rest),
         ["fix"] => {
             workspace::run(workspace::cargo().args(["fmt", "--all"]))?;
             codegen::run(false)
         }
+        ["golden"] => golden::run(),
+        ["kafka", rest @ ..] => kafka::run(rest),
         ["help"] => {
             print!("{HELP}");
             Ok(())

@@ -14,6 +14,11 @@ pub(crate) fn root() -> PathBuf {
     here.parent().map_or_else(|| here.clone(), Path::to_path_buf)
 }
 
+/// Cargo's folder for what is built and fetched; everything that is not in git goes below it.
+pub(crate) fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 /// Cargo, the same one that runs this program.
 pub(crate) fn cargo() -> Command {
     command(&env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
@@ -22,8 +27,14 @@ pub(crate) fn cargo() -> Command {
 /// A program that is started in the project's root and reads nothing from the terminal.
 pub(crate) fn command(program: &str) -> Command {
     let mut command = Command::new(program);
-    let _ = command.current_dir(root()).stdin(Stdio::null()); // The builder is changed in place.
+    command.current_dir(root()).stdin(Stdio::null());
     command
+}
+
+/// Whether a program of this name is found in `PATH`.
+pub(crate) fn is_installed(program: &str) -> bool {
+    let paths = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&paths).any(|folder| folder.join(program).is_file())
 }
 
 /// Runs a program to its end and hands back what it printed.

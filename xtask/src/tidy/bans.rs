@@ -66,7 +66,7 @@ const BANS: &[Ban] = &[
         ],
         homes: &["crates/runtime/", WORKSHOP],
         rooms: &[],
-        tests_may: false,
+        tests_may: true,
         instead: "belongs to runtime, use runtime::{task, thread, timer, stream}",
     },
     Ban {
