@@ -18,11 +18,15 @@ mod broker;
 mod connection;
 mod dispatch;
 pub mod error;
+#[expect(dead_code, reason = "the services that drive the machines follow")]
+mod group;
 mod handler;
 pub mod limits;
 pub mod options;
 mod running;
 mod traffic;
+#[expect(dead_code, reason = "the services that drive the machines follow")]
+mod transaction;
 pub mod view;
 
 pub use crate::error::Error;
