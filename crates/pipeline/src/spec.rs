@@ -1,0 +1,455 @@
+//! A pipeline file as plain data, and the way from text to it.
+//!
+//! Three forms are read: a bare list of tasks, a configuration with the list inside or beside it,
+//! and the full form (`version: 1`). All of them end in the same [`Spec`]. Reading checks shapes,
+//! words, units and expressions; how the parts fit together is `lint`'s matter. Nothing here
+//! touches files or the environment: variables come through a lookup function.
+
+mod cases;
+mod edges;
+mod full;
+mod interpolate;
+mod legacy;
+mod names;
+mod node;
+mod reader;
+mod task;
+mod units;
+
+use std::collections::BTreeMap;
+
+pub use units::{duration_text, timestamp_ms, timestamp_text};
+
+use crate::diagnose::{Diagnostic, Located, Sources, Span, code};
+use crate::expression::Expression;
+use crate::json::{Number, Path};
+
+/// Which form the file was written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Form {
+    /// A bare list of tasks, or a configuration around one: values are bare numbers.
+    Legacy,
+    /// `version: 1`: values are JSON documents.
+    #[default]
+    Full,
+}
+
+/// A whole pipeline.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Spec {
+    /// The form of the file.
+    pub form: Form,
+    /// The pipeline's name: `name:`, or the file's name without its ending.
+    pub name: Located<String>,
+    /// `host:port` list of the log; `None` is the embedded one.
+    pub brokers: Option<Located<String>>,
+    /// Kafka client properties, handed on unchanged.
+    pub properties: BTreeMap<String, String>,
+    /// How it runs.
+    pub runtime: Runtime,
+    /// Gateways that feed topics.
+    pub ingest: Vec<Ingest>,
+    /// Topics that it reads.
+    pub sources: Vec<Source>,
+    /// The processors, in the order of the file.
+    pub tasks: Vec<Task>,
+    /// Where results go.
+    pub sinks: Vec<Sink>,
+    /// The topic for records that fail; `None` takes the default name when one is needed.
+    pub dead_letter: Option<Located<String>>,
+    /// Whether every arc becomes a topic.
+    pub edges: Edges,
+    /// Partitions of the topics that the pipeline creates.
+    pub partitions: u32,
+    /// Settings of single topics by name.
+    pub topics: BTreeMap<String, TopicSettings>,
+    /// Test cases of the file.
+    pub tests: Vec<TestCase>,
+}
+
+/// How a pipeline runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runtime {
+    /// Processes that share the work.
+    pub task_managers: u32,
+    /// Slots per process; 1 by default.
+    pub parallelism: u32,
+    /// Longest time between commits in milliseconds.
+    pub commit_interval_ms: u64,
+    /// What is promised.
+    pub delivery: Delivery,
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Self {
+            task_managers: 1,
+            parallelism: 1,
+            commit_interval_ms: 100,
+            delivery: Delivery::ExactlyOnce,
+        }
+    }
+}
+
+/// What a pipeline promises about each record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Delivery {
+    /// Outputs, state and positions change together.
+    #[default]
+    ExactlyOnce,
+    /// After a crash some outputs come again.
+    AtLeastOnce,
+}
+
+/// When an arc between tasks is a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Edges {
+    /// Where it must be.
+    #[default]
+    Auto,
+    /// Always.
+    Topics,
+}
+
+/// A gateway that produces readings into a topic.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ingest {
+    /// Its name in the file.
+    pub name: Located<String>,
+    /// What it reads.
+    pub kind: IngestKind,
+    /// The topic that it feeds.
+    pub topic: Located<String>,
+    /// How long the topic keeps its records, in milliseconds; `None` is the log's default.
+    pub retention_ms: Option<u64>,
+}
+
+/// The kinds of gateways.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IngestKind {
+    /// The sensors of this machine, read every so many milliseconds.
+    Host {
+        /// Milliseconds between two readings.
+        every_ms: u64,
+    },
+}
+
+/// A topic that the pipeline reads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// Its name for `from:`; `source` for the only one.
+    pub name: Located<String>,
+    /// The topic.
+    pub topic: Located<String>,
+    /// The consumer group that holds its positions, when it is not the derived one.
+    pub group: Option<Located<String>>,
+    /// Where to begin when there is no committed position.
+    pub start: Start,
+    /// What its values are.
+    pub format: Format,
+    /// Where a record's time stands in it, when it is not the record's timestamp.
+    pub event_time: Option<Expression>,
+    /// How late a record may come and still be in order, in milliseconds.
+    pub max_out_of_order_ms: u64,
+    /// How long a caught-up partition may be silent before it no longer holds time back.
+    pub idle_ms: u64,
+}
+
+/// Where reading begins without a committed position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Start {
+    /// With the oldest record.
+    #[default]
+    Earliest,
+    /// With the next record to come.
+    Latest,
+}
+
+/// What values are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// JSON documents.
+    Json {
+        /// Whether the whole document is checked, and not only what is touched.
+        validate: bool,
+    },
+    /// Bare numbers as text, as in the legacy form.
+    Number,
+}
+
+/// One processor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// Its id.
+    pub id: Located<String>,
+    /// Where the whole task is written.
+    pub span: Span,
+    /// What it does.
+    pub kind: TaskKind,
+    /// The new key of records that come in; `None` keeps theirs.
+    pub key: Option<Expression>,
+    /// Where its records go; `None` when the file does not say, which means the sink.
+    pub to: Option<Vec<Located<String>>>,
+    /// The sources that it reads by name.
+    pub from: Vec<Located<String>>,
+    /// What happens to a record that fails.
+    pub on_error: OnError,
+    /// Partitions of the topics that lead into it, when they differ from the pipeline's.
+    pub partitions: Option<Located<u32>>,
+    /// The time of records that come in; `None` keeps theirs.
+    pub event_time: Option<Expression>,
+}
+
+/// What a task does to a record.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TaskKind {
+    /// Passes it on.
+    Forward,
+    /// Adds a constant to a number of it.
+    Sum {
+        /// Where the number stands; `None` for a value that is a bare number.
+        field: Option<Path>,
+        /// What is added.
+        add: Number,
+    },
+    /// Counts the records of a key, in all or per window.
+    Count {
+        /// The windows; `None` counts for ever.
+        window: Option<Window>,
+    },
+    /// The mean of a number over the records of a key in a window.
+    Average {
+        /// The number; `None` for a value that is a bare number.
+        value: Option<Expression>,
+        /// The windows.
+        window: Window,
+    },
+    /// Lets a record pass when the condition holds.
+    Filter {
+        /// The condition.
+        condition: Expression,
+    },
+    /// Sets and removes fields.
+    Map {
+        /// Fields to set, in order.
+        set: Vec<(Path, Expression)>,
+        /// Fields to remove.
+        unset: Vec<Path>,
+    },
+}
+
+impl TaskKind {
+    /// The word of the grammar.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Sum { .. } => "sum",
+            Self::Count { .. } => "count",
+            Self::Average { .. } => "average",
+            Self::Filter { .. } => "filter",
+            Self::Map { .. } => "map",
+        }
+    }
+
+    /// Whether it remembers something per key.
+    #[must_use]
+    pub fn is_stateful(&self) -> bool {
+        matches!(self, Self::Count { .. } | Self::Average { .. })
+    }
+
+    /// Its windows.
+    #[must_use]
+    pub fn window(&self) -> Option<&Window> {
+        match self {
+            Self::Count { window } => window.as_ref(),
+            Self::Average { window, .. } => Some(window),
+            Self::Forward | Self::Sum { .. } | Self::Filter { .. } | Self::Map { .. } => None,
+        }
+    }
+}
+
+/// Windows of event time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Length in milliseconds.
+    pub size_ms: u64,
+    /// Distance between two starts in milliseconds; equal to the size for tumbling windows.
+    pub every_ms: u64,
+    /// How long after its end a window still takes records, in milliseconds.
+    pub grace_ms: u64,
+    /// When results go out.
+    pub emit: Emit,
+    /// Whether the file left the window out and the legacy default stands.
+    pub implied: bool,
+}
+
+/// When a window gives its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Emit {
+    /// Once, when it closes.
+    Final,
+    /// With every record.
+    Update,
+}
+
+/// What happens to a record that fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnError {
+    /// The pipeline stops before it.
+    #[default]
+    Fail,
+    /// It is counted and left out.
+    Skip,
+    /// It is parked in the dead-letter topic.
+    DeadLetter,
+}
+
+/// Where results go: a topic, and tables that are written from it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sink {
+    /// Its name for `to:`; `sink` for the only one.
+    pub name: Located<String>,
+    /// The topic when the file names one; otherwise it is `<pipeline>.<sink>`.
+    pub topic: Option<Located<String>>,
+    /// The tables.
+    pub tables: Vec<SqliteTable>,
+}
+
+/// A table of a SQLite file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SqliteTable {
+    /// The database file.
+    pub file: Located<String>,
+    /// The table.
+    pub table: Located<String>,
+    /// The columns that tell rows apart; `None` takes the default of what feeds it.
+    pub key: Option<Vec<Located<String>>>,
+    /// Whether a missing table is created.
+    pub create_table: bool,
+}
+
+/// Settings of one topic.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TopicSettings {
+    /// Where they are written.
+    pub span: Span,
+    /// Partitions when the pipeline creates it.
+    pub partitions: Option<u32>,
+    /// How long it keeps its records, in milliseconds.
+    pub retention_ms: Option<u64>,
+    /// Kafka's topic configs, unchanged.
+    pub config: BTreeMap<String, String>,
+}
+
+/// A test case: records in, records expected.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TestCase {
+    /// What it shows.
+    pub name: Located<String>,
+    /// The task whose outputs are compared; `None` compares what reaches the sinks.
+    pub at: Option<Located<String>>,
+    /// The input in order.
+    pub input: Vec<TestRecord>,
+    /// The expected outputs in order.
+    pub expect: Vec<TestRecord>,
+}
+
+/// A record of a test case.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TestRecord {
+    /// Where it is written.
+    pub span: Span,
+    /// The source topic; `None` is the first source's.
+    pub topic: Option<Located<String>>,
+    /// The key as text; `None` without one.
+    pub key: Option<String>,
+    /// The value as JSON text; `None` for none (a tombstone).
+    pub value: Option<String>,
+    /// Milliseconds since 1970; `None` takes the previous one's, or 0.
+    pub timestamp_ms: Option<i64>,
+}
+
+/// What reading gave: as much of the pipeline as could be understood, and all problems.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parsed {
+    /// The pipeline; incomplete where the diagnostics say so, `None` when nothing could be read.
+    pub spec: Option<Spec>,
+    /// The problems in the order they were met.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Finds the value of `${NAME}`, or the content of a file for `file:/path`.
+pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Reads a pipeline from one file, or from a list of tasks and a configuration beside it (in
+/// either order).
+#[must_use]
+pub fn parse(sources: &Sources, lookup: Lookup<'_>) -> Parsed {
+    let mut nodes = Vec::new();
+    let mut diagnostics = Vec::new();
+    for (index, file) in sources.files().iter().enumerate() {
+        match node::parse(&file.text, index) {
+            Ok(node) => nodes.push(node),
+            Err(diagnostic) => diagnostics.push(diagnostic),
+        }
+    }
+    if !diagnostics.is_empty() {
+        return Parsed { spec: None, diagnostics };
+    }
+    let mut reader = reader::Reader::new(lookup);
+    let spec = match decide(&nodes) {
+        Ok(Shape::Legacy { tasks, config }) => {
+            let name = names::from_file(sources, tasks.map_or(0, |node| node.span.file));
+            Some(legacy::read(&mut reader, tasks, config, name))
+        }
+        Ok(Shape::Full(root)) => {
+            let name = names::from_file(sources, root.span.file);
+            Some(full::read(&mut reader, root, name))
+        }
+        Err(diagnostic) => {
+            reader.report(diagnostic);
+            None
+        }
+    };
+    Parsed { spec, diagnostics: reader.into_diagnostics() }
+}
+
+/// Which forms the given files are.
+enum Shape<'n> {
+    Legacy { tasks: Option<&'n node::Node>, config: Option<&'n node::Node> },
+    Full(&'n node::Node),
+}
+
+/// Decides by the kinds of the first nodes, before anything is read in detail.
+fn decide(nodes: &[node::Node]) -> Result<Shape<'_>, Diagnostic> {
+    let is_list = |node: &node::Node| matches!(node.kind, node::Kind::Sequence(_));
+    let is_full = |node: &node::Node| match &node.kind {
+        node::Kind::Mapping(entries) => entries.iter().any(|(key, _)| {
+            matches!(key.scalar(), Some("version" | "tasks" | "source" | "sources" | "ingest"))
+        }),
+        node::Kind::Scalar { .. } | node::Kind::Sequence(_) => false,
+    };
+    let wrong = |span: Span, title: &str| {
+        let help = "a pipeline is a list of tasks, or a mapping that begins with `version: 1`";
+        Err(Diagnostic::error(code::WRONG_FORM, title).at(span, "").help(help))
+    };
+    match nodes {
+        [] => wrong(Span::default(), "there is no pipeline file"),
+        [only] => match &only.kind {
+            node::Kind::Sequence(_) => Ok(Shape::Legacy { tasks: Some(only), config: None }),
+            node::Kind::Mapping(_) if is_full(only) => Ok(Shape::Full(only)),
+            node::Kind::Mapping(_) => Ok(Shape::Legacy { tasks: None, config: Some(only) }),
+            node::Kind::Scalar { .. } => wrong(only.span, "the file holds a text, no pipeline"),
+        },
+        [left, right] if is_list(left) && !is_list(right) => {
+            Ok(Shape::Legacy { tasks: Some(left), config: Some(right) })
+        }
+        [left, right] if is_list(right) && !is_list(left) => {
+            Ok(Shape::Legacy { tasks: Some(right), config: Some(left) })
+        }
+        [_, second, ..] => {
+            wrong(second.span, "of two files one must be a list of tasks and one its configuration")
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Pipeline files in, specs and messages out.
+
+use pipeline::diagnose::{Look, Paint, Sources, render};
+use pipeline::spec::{Edges, Format, TaskKind, parse};
+use proptest::prelude::*;
+
+fn problems(text: &str) -> String {
+    let sources = Sources::single("pipeline.yaml", text);
+    let parsed = parse(&sources, &|_| None);
+    render(&parsed.diagnostics, &sources, Look::Plain, Paint::Off)
+}
+
+const GREENHOUSE: &str = "\
+version: 1
+name: greenhouse
+cluster:
+  brokers: [kafka-1:9092, kafka-2:9092]
+  properties: { linger.ms: 5, compression.type: lz4 }
+runtime: { task_managers: 3, parallelism: 4, delivery: exactly_once, checkpoint_interval: 1s }
+source: { topic: sensors.raw, group: greenhouse, start: earliest, format: json }
+tasks:
+  - { id: ingest, type: filter, where: temp_c != null, to: [mean, seen] }
+  - { id: mean, type: average, key: device_id, value: temp_c, window: 10s, to: sink }
+  - id: seen
+    type: count
+    key: device_id
+    window: { size: 1m, every: 10s }
+    on_error: dead_letter
+    to: sink
+sink:
+  kafka: { topic: greenhouse.out }
+  sqlite: { file: a.db, table: readings, key: [device_id, window_start], create_table: true }
+dead_letter: { topic: greenhouse.dlq }
+tests:
+  - name: averages two readings of one device
+    at: mean
+    input:
+      - { key: d1, value: { device_id: d1, temp_c: 20.0 }, timestamp: \"2026-01-01T00:00:01Z\" }
+      - { key: d1, value: { device_id: d1, temp_c: 22.0 }, timestamp: 2026-01-01T00:00:02Z }
+    expect:
+      - { key: d1, value: { average: 21.0, count: 2 } }
+";
+
+#[test]
+fn the_full_form_is_read_completely() {
+    let sources = Sources::single("greenhouse.yaml", GREENHOUSE);
+    let parsed = parse(&sources, &|_| None);
+    assert_eq!(render(&parsed.diagnostics, &sources, Look::Plain, Paint::Off), "");
+    let spec = parsed.spec.unwrap();
+    assert_eq!(spec.name.value, "greenhouse");
+    assert_eq!(spec.brokers.unwrap().value, "kafka-1:9092,kafka-2:9092");
+    assert_eq!(spec.properties["linger.ms"], "5");
+    assert_eq!((spec.runtime.parallelism, spec.runtime.commit_interval_ms), (4, 1_000));
+    assert_eq!(spec.partitions, 12);
+    assert_eq!(spec.tasks.len(), 3);
+    assert_eq!(
+        spec.tasks[2].kind.window().map(|w| (w.size_ms, w.every_ms)),
+        Some((60_000, 10_000))
+    );
+    assert_eq!(spec.sinks[0].topic.as_ref().unwrap().value, "greenhouse.out");
+    let case = &spec.tests[0];
+    assert_eq!(case.input[1].timestamp_ms, Some(1_767_225_602_000));
+    let value = case.input[0].value.as_deref();
+    assert_eq!(value, Some("{\"device_id\":\"d1\",\"temp_c\":20.0}"));
+}
+
+#[test]
+fn the_bare_list_is_read() {
+    let text = "\
+- id: ingest
+  type: forward
+  to: [total, hits, mean]
+- id: total
+  type: sum
+  constant: 5
+  to: [sink]
+- id: hits
+  type: count
+  to: sink
+- id: mean
+  type: average
+";
+    let sources = Sources::single("tasks.yaml", text);
+    let parsed = parse(&sources, &|_| None);
+    assert_eq!(parsed.diagnostics, []);
+    let spec = parsed.spec.unwrap();
+    assert_eq!(spec.name.value, "tasks");
+    assert_eq!(spec.sources[0].format, Format::Number);
+    assert!(matches!(&spec.tasks[1].kind, TaskKind::Sum { field: None, .. }));
+    assert_eq!(spec.tasks[3].kind.window().map(|window| window.implied), Some(true));
+    assert_eq!(spec.tasks[3].to, None);
+}
+
+#[test]
+fn a_configuration_may_hold_the_list_or_stand_beside_it() {
+    let config = "broker: localhost:9092\ntask_managers_number: 3\nparallelism: 2\n\
+                  source_topic: numbers\nsink_topic: results\nedges: topics\n";
+    let list = "[{ id: a, type: sum, to: [sink] }]";
+    let inside = format!("{config}pipeline:\n  - {{ id: a, type: sum, to: [sink] }}\n");
+    let mut beside = Sources::single("tasks.yaml", list);
+    assert_eq!(beside.add("config.yaml", config), 1);
+    for sources in [Sources::single("tasks.yaml", &inside), beside] {
+        let parsed = parse(&sources, &|_| None);
+        assert_eq!(render(&parsed.diagnostics, &sources, Look::Plain, Paint::Off), "");
+        let spec = parsed.spec.unwrap();
+        assert_eq!(spec.brokers.unwrap().value, "localhost:9092");
+        assert_eq!((spec.runtime.task_managers, spec.runtime.parallelism), (3, 2));
+        assert_eq!(spec.sources[0].topic.value, "numbers");
+        assert_eq!(spec.sinks[0].topic.as_ref().unwrap().value, "results");
+        assert_eq!(spec.edges, Edges::Topics);
+        assert_eq!(spec.tasks.len(), 1);
+        assert_eq!(spec.name.value, "tasks");
+    }
+}
+
+#[test]
+fn all_problems_are_reported_at_once() {
+    let text = "\
+version: 1
+name: bad name
+runtime: { paralelism: 4, parallelism: four, commit_interval: 10 }
+source: { topic: a, start: begin }
+tasks:
+  - { id: one, type: averge, window: 10 }
+  - { id: two, type: average, window: 10, to: sink }
+  - { id: three, type: filter, where: \"temp >\", colour: red }
+  - { id: four, type: sum, window: 10s, add: x }
+  - { type: forward }
+sink: { kafka: { topic: b }, postgres: {} }
+sinks: {}
+";
+    let found = problems(text);
+    let codes: Vec<&str> =
+        found.lines().filter_map(|line| Some(&line[line.find("MS-")?..][..7])).collect();
+    let expected = [
+        "MS-1009", "MS-1003", "MS-1012", "MS-1002", "MS-1003", "MS-1004", "MS-1012", "MS-1020",
+        "MS-1002", "MS-1003", "MS-1028", "MS-1007", "MS-1014", "MS-1029",
+    ];
+    assert_eq!(codes, expected, "{found}");
+    assert!(found.contains("`paralelism`; help: did you mean `parallelism`?"), "{found}");
+    assert!(found.contains("window: 10 has no unit; help: write 10s, 10m or 10ms"), "{found}");
+    assert!(
+        found.contains("must be a whole number from 1 to 1024, found the text `four`"),
+        "{found}"
+    );
+    assert!(found.contains("pipeline.yaml:6:22: error[MS-1004]"), "{found}");
+}
+
+#[test]
+fn variables_are_replaced_in_scalars_only() {
+    let text = "version: 1\nname: ${NAME}\nsource: ${TOPIC:-in}\ntasks:\n  \
+                - { id: a, type: forward, to: \"${TARGET}\" }\nsink: { kafka: out }\n";
+    let sources = Sources::single("p.yaml", text);
+    let lookup = |name: &str| match name {
+        "NAME" => Some("live".to_owned()),
+        "TARGET" => Some("[a, b]".to_owned()),
+        _ => None,
+    };
+    let spec = parse(&sources, &lookup).spec.unwrap();
+    assert_eq!(spec.name.value, "live");
+    assert_eq!(spec.sources[0].topic.value, "in");
+    let targets: Vec<&str> =
+        spec.tasks[0].to.iter().flatten().map(|target| target.value.as_str()).collect();
+    assert_eq!(targets, ["[a, b]"], "a variable never becomes structure");
+    assert!(problems(text).contains("needs the variable `NAME`, which is not set"));
+}
+
+#[test]
+fn what_is_no_pipeline_says_what_one_is() {
+    assert!(problems("").contains("MS-1032"));
+    assert!(problems("hello").contains("MS-1032"));
+    assert!(problems("a: [").contains("MS-1001"));
+    assert!(problems("version: 2\ntasks: []").contains("`version` must be 1"));
+    assert!(problems("a: &a [*a]").contains("MS-1001"));
+}
+
+/// Fragments that reach deep into the readers when they are put together at random.
+fn fragments() -> impl Strategy<Value = String> {
+    let words = prop::sample::select(vec![
+        "version: 1\n",
+        "tasks:\n",
+        "  - id: a\n",
+        "    type: sum\n",
+        "    type: map\n",
+        "    set: { a.b: value + 1 }\n",
+        "    to: [b, sink]\n",
+        "    window: 10s\n",
+        "- id: b\n",
+        "  type: filter\n",
+        "  where: value >\n",
+        "sink:\n",
+        "  kafka: { topic: x }\n",
+        "sources:\n",
+        "  s: { topic: t, format: { json: {} } }\n",
+        "source: x\n",
+        "ingest: { h: { type: host } }\n",
+        "pipeline:\n",
+        "broker: ${X}\n",
+        "tests: [{ name: n, input: [{ value: [1, a] }] }]\n",
+        "name: &n x\n",
+        "edges: *n\n",
+        "? [a]\n: b\n",
+        "~: 1\n",
+        "\"\": {}\n",
+        "- \n",
+        "\t",
+        "!!map ",
+        "topics: { a: { retention: 1h, config: { x: 1 } } }\n",
+        "--- \n",
+        "null\n",
+        "runtime: []\n",
+    ]);
+    prop::collection::vec(words, 0..14).prop_map(|words| words.concat())
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "(\\PC|[\\n\\t :\\-\\[\\]{}&*!|>'\"#,?%@`~]){0,120}") {
+        let _ = problems(&text); // Only a panic would be wrong.
+    }
+
+    #[test]
+    fn no_mixture_of_valid_parts_makes_the_reader_panic(text in fragments()) {
+        let sources = Sources::single("p.yaml", &text);
+        let parsed = parse(&sources, &|_| Some("v".to_owned()));
+        for look in [Look::Boxes, Look::Ascii, Look::Plain, Look::Github] {
+            let _ = render(&parsed.diagnostics, &sources, look, Paint::Ansi); // As above.
+        }
+        prop_assert!(parsed.spec.is_some() || !parsed.diagnostics.is_empty());
+    }
+}
