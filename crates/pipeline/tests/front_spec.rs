@@ -215,7 +215,9 @@ fn fragments() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn no_text_makes_the_reader_panic(text in "(\\PC|[\\n\\t :\\-\\[\\]{}&*!|>'\"#,?%@`~]){0,120}") {
+    fn no_text_makes_the_reader_panic(
+            text in "(\\PC|[\\n\\t :\\-\\[\\]{}&*!|>'\"#,?%@`~]){0,120}",
+        ) {
         let _ = problems(&text); // Only a panic would be wrong.
     }
 

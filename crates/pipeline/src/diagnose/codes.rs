@@ -49,12 +49,12 @@ macro_rules! codes {
 
 codes! {
     INVALID_YAML = "MS-1001", "the file is not valid YAML",
-        "The file could not be read as YAML, so nothing in it was checked. Look at the marked line \
-         and the one above it: the usual reasons are indentation that does not line up, a tab, a \
-         missing colon or a quote that is never closed.";
+        "The file could not be read as YAML, so nothing in it was checked. Look at the marked \
+         line and the one above it: the usual reasons are indentation that does not line up, a \
+         tab, a missing colon or a quote that is never closed.";
     UNKNOWN_FIELD = "MS-1002", "unknown field",
-        "The grammar has no field of this name here. A misspelt field would otherwise be ignored in \
-         silence, so it is an error. `x-...` fields at the top of the file are left to you.";
+        "The grammar has no field of this name here. A misspelt field would otherwise be ignored \
+         in silence, so it is an error. `x-...` fields at the top of the file are left to you.";
     WRONG_VALUE = "MS-1003", "a field has a value of the wrong kind",
         "The field wants another kind of value: a number instead of a text, a list instead of a \
          mapping, one of a few words. The message says what is wanted and what was found.";
@@ -63,8 +63,8 @@ codes! {
     UNKNOWN_TARGET = "MS-1005", "a task sends to something that does not exist",
         "Each entry of `to` is the id of a task, the name of a sink or the word `sink`.";
     DUPLICATE = "MS-1006", "something is named twice",
-        "Ids of tasks, names of sinks and sources, and the fields of one mapping must differ. Both \
-         places are shown. An alias (such as `checkpoint_interval`) counts as its field.";
+        "Ids of tasks, names of sinks and sources, and the fields of one mapping must differ. \
+         Both places are shown. An alias (such as `checkpoint_interval`) counts as its field.";
     MISSING_FIELD = "MS-1007", "a required field is missing",
         "The mapping lacks a field that it cannot do without. The help shows how to write it.";
     RESERVED_NAME = "MS-1008", "the name is reserved",
@@ -73,11 +73,11 @@ codes! {
         "Names become parts of topic names, group names and file names, so they consist of ASCII \
          letters, digits, `.`, `_` and `-`, and are at most 100 long (topics: 249).";
     LOOP = "MS-1010", "tasks form a loop",
-        "Records would run in a circle for ever. Each arrow of the loop is shown with its line; take \
-         one of them away.";
+        "Records would run in a circle for ever. Each arrow of the loop is shown with its line; \
+         take one of them away.";
     NO_WAY_OUT = "MS-1011", "a task has no way from the source or to a sink",
-        "Each task must be reached from a source, and each task must lead to a sink; otherwise its \
-         work is for nothing.";
+        "Each task must be reached from a source, and each task must lead to a sink; otherwise \
+         its work is for nothing.";
     NO_UNIT = "MS-1012", "a number has no unit",
         "Durations carry their unit: 500ms, 10s, 5m, 1h, 7d. A bare number would leave open which \
          one is meant.";
@@ -88,16 +88,16 @@ codes! {
         "Both fields say the same thing in different ways, or contradict one another. Keep one.";
     UNSET_VARIABLE = "MS-1015", "a variable of the file has no value",
         "`${NAME}` takes the value of an environment variable, `${NAME:-text}` has a default, \
-         `${NAME:?why}` a reason, `${file:/path}` reads a file, `$${` writes `${`. A missing value \
-         is an error and never an empty text.";
+         `${NAME:?why}` a reason, `${file:/path}` reads a file, `$${` writes `${`. A missing \
+         value is an error and never an empty text.";
     OUT_OF_RANGE = "MS-1016", "a number is outside its range",
         "The message names the smallest and the largest value that make sense here.";
     COLLIDING_NAMES = "MS-1017", "two names differ only in `.` and `_`",
         "Kafka takes `.` and `_` for one character in the names of its metrics and refuses topics \
          that differ in nothing else.";
     SAME_TOPIC = "MS-1018", "two parts of the pipeline use one topic",
-        "Two arcs, or an arc and a source or sink, would share a topic and see each other's records. \
-         Rename a task.";
+        "Two arcs, or an arc and a source or sink, would share a topic and see each other's \
+         records. Rename a task.";
     SINK_KEY = "MS-1019", "the key columns of a table do not fit",
         "The rows of a table are told apart by its key columns: `key` by default, `key` and \
          `window_start` behind a window. Every task that feeds the table must write all of them.";
@@ -126,8 +126,8 @@ codes! {
     NO_SOURCE = "MS-1027", "the pipeline has no source",
         "Write `source: { topic: ... }`, or one `ingest` gateway whose topic is then the source.";
     FIELD_OF_OTHER_TYPE = "MS-1028", "the field belongs to another type of task",
-        "The field exists, and this type of task has no use for it: for example `where` belongs to \
-         `filter`, `set` to `map`, `window` to `count` and `average`.";
+        "The field exists, and this type of task has no use for it: for example `where` belongs \
+         to `filter`, `set` to `map`, `window` to `count` and `average`.";
     UNKNOWN_SINK = "MS-1029", "unknown kind of sink",
         "A sink is made of `kafka: { topic }` and `sqlite: { file, table }`, one or both.";
     NO_SINK = "MS-1030", "the pipeline has no sink",
@@ -143,14 +143,14 @@ codes! {
         "A hopping window (`{ size, every }`) starts anew at each step, so each record belongs to \
          size divided by step windows.";
     DEFAULT_WINDOW = "MS-1052", "`average` without a window uses 10 s",
-        "In the short form of a pipeline `average` needs no window; it then takes tumbling windows \
-         of ten seconds.";
+        "In the short form of a pipeline `average` needs no window; it then takes tumbling \
+         windows of ten seconds.";
     GUARANTEE = "MS-1053", "what is promised along this path",
         "Topics: outputs, state and positions are in one Kafka transaction. Databases: rows and \
          positions are in one database transaction, fenced by an epoch. Both are exactly once.";
     DEAD_LETTER_GAP = "MS-1054", "a dead letter leaves a gap in its key",
-        "A record that fails is parked in the dead-letter topic, and later records of its key go on \
-         without it. Where order within a key matters more, use `on_error: fail`.";
+        "A record that fails is parked in the dead-letter topic, and later records of its key go \
+         on without it. Where order within a key matters more, use `on_error: fail`.";
     UNUSED = "MS-1055", "something is declared and never used",
         "The source, sink, gateway or topic setting has no task that uses it.";
     REWRITTEN_ROWS = "MS-1056", "later windows overwrite earlier rows",

@@ -180,7 +180,9 @@ mod tests {
         }
 
         #[test]
-        fn numbers_agree_with_another_reader(text in "-?[0-9]{1,25}(\\.[0-9]{1,5})?([eE][+-]?[0-9]{1,2})?") {
+        fn numbers_agree_with_another_reader(
+            text in "-?[0-9]{1,25}(\\.[0-9]{1,5})?([eE][+-]?[0-9]{1,2})?",
+        ) {
             // The other reader decides what a number is; its doubles are not always the nearest.
             let accepted = serde_json::from_str::<f64>(&text).is_ok();
             let nearest = text.parse::<f64>().ok().filter(|_| accepted);

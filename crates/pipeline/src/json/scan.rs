@@ -316,7 +316,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lookups_agree_with_a_tree(document in documents(), names in prop::collection::vec("[a-c\"\\\\]{1,2}", 1..3)) {
+        fn lookups_agree_with_a_tree(
+            document in documents(),
+            names in prop::collection::vec("[a-c\"\\\\]{1,2}", 1..3),
+        ) {
             let raw = document.to_string();
             let path = Path::of(names.iter().cloned().map(Step::Field).collect()).unwrap();
             let mut node = Some(&document);
@@ -324,7 +327,8 @@ mod tests {
                 node = node.and_then(|node| node.get(name));
             }
             let found = field(raw.as_bytes(), &path).unwrap();
-            let found = found.map(|f| serde_json::from_slice::<serde_json::Value>(f.bytes).unwrap());
+            let found: Option<serde_json::Value> =
+                found.map(|f| serde_json::from_slice(f.bytes).unwrap());
             prop_assert_eq!(found.as_ref(), node);
         }
 
