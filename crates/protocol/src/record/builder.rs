@@ -60,7 +60,7 @@ impl BatchBuilder {
     #[must_use]
     pub fn new(options: BatchOptions) -> Self {
         let capacity = options.capacity.clamp(BATCH_HEADER_BYTES, BUILDER_BYTES_MAX);
-        let mut buffer = Vec::new();
+        let mut buffer = [0; BATCH_HEADER_BYTES].to_vec();
         buffer.resize(capacity, 0);
         Self {
             options,
