@@ -20,7 +20,7 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
 /// Reads text with or without padding; nothing when it is no base64.
 pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let unpadded = match text {
-        [rest @ .., b'=', b'='] | [rest @ .., b'='] if text.len() % 4 == 0 => rest,
+        [rest @ .., b'=', b'='] | [rest @ .., b'='] if text.len().is_multiple_of(4) => rest,
         whole => whole,
     };
     let mut bytes = Vec::with_capacity(unpadded.len() / 4 * 3 + 2);

@@ -1,8 +1,6 @@
 //! The command line.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "wired by the commands"))]
 mod base64;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired by the commands"))]
 mod calendar;
 #[cfg_attr(not(test), expect(dead_code, reason = "wired by the commands"))]
 mod envelope;
@@ -10,7 +8,6 @@ mod envelope;
 mod format;
 #[cfg_attr(not(test), expect(dead_code, reason = "wired by the commands"))]
 mod offset_spec;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired by the commands"))]
 mod shown;
 
 fn main() {}
