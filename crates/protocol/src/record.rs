@@ -25,12 +25,11 @@ mod error;
 mod header;
 mod iter;
 pub mod limits;
-mod retain;
 mod stamp;
 mod validate;
 mod varint;
 
-pub use batch::{Batch, Batches, DecodedBatch};
+pub use batch::{Batch, Batches, DecodedBatch, checksum};
 pub use builder::{BatchBuilder, BatchOptions, record_bytes_max};
 pub use compression::{Compression, UnknownCompression};
 pub use control::{ControlType, control_batch, control_type};
@@ -39,6 +38,5 @@ pub use header::{
     BATCH_HEADER_BYTES, BATCH_PREFIX_BYTES, BatchHeader, ProducerIdentity, sequence_add,
 };
 pub use iter::{HeaderIter, HeaderRef, Headers, Record, RecordIter};
-pub use retain::{Retained, empty_batch, retain_records};
 pub use stamp::{rewrite_producer, stamp, stamp_append_time, stamp_max_timestamp};
 pub use validate::{RecordFacts, validate_records};

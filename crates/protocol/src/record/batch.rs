@@ -162,6 +162,12 @@ impl<'a> IntoIterator for &'a DecodedBatch {
 const _: () = assert!(BATCH_PREFIX_BYTES < BATCH_HEADER_BYTES);
 const _: () = assert!(size_of::<Batch>() <= 104, "batches travel through queues by value");
 
+/// The CRC-32C that Kafka protects batches and its own files with.
+#[must_use]
+pub fn checksum(bytes: &[u8]) -> u32 {
+    crc32c::crc32c(bytes)
+}
+
 /// The length that a batch of `bytes` states in its header.
 pub(super) fn stated_length(bytes: usize) -> Result<i32, RecordError> {
     if bytes > super::limits::BATCH_BYTES_MAX {

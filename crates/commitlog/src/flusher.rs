@@ -1,0 +1,571 @@
+//! The one writer of all logs: takes what is queued, writes it, flushes each file once, answers.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::cast;
+use base::uuid::Uuid;
+
+use crate::checkpoint::{self, Offsets};
+use crate::command::{Append, Command, LogId, Opened, Origin, Then};
+use crate::error::{AppendError, Error};
+use crate::format;
+use crate::limits::{CHECKPOINT_INTERVAL_MS, IDLE_WAIT_MS, NON_DURABLE_WAIT_MS};
+use crate::load::Cut;
+use crate::log::{AppendThen, Env, LoadStart, Log};
+use crate::meta::{self, Identity};
+use crate::options::{Durability, LogConfig, StoreOptions};
+use crate::queue::{Look, Queue, Shared};
+use crate::space::Space;
+
+/// Who wants to know that a log has grown.
+pub trait LogEvents: Send + Sync {
+    /// Readers see more than before. Called on the flusher's thread, before the appends of the
+    /// round are answered to their producers; must not block.
+    fn advanced(&self, id: LogId, high_watermark: i64, last_stable_offset: i64);
+
+    /// A log takes nothing more until the next start, or its upkeep met an error.
+    fn failed(&self, name: &str, error: &Error) {
+        let _ = (name, error); // Whoever has no use for it need not say so.
+    }
+}
+
+/// What opening the store found.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Whose folder it is.
+    pub identity: Identity,
+    /// Whether the last end was a clean one.
+    pub was_clean: bool,
+    /// The logs in the folder, by name.
+    pub logs: Vec<FoundLog>,
+    /// What was cut, when the last end was no clean one.
+    pub cuts: Vec<Cut>,
+}
+
+/// A log in the folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundLog {
+    /// `<topic>-<partition>`.
+    pub name: String,
+    /// The topic's id; zero when the folder does not say.
+    pub topic_id: Uuid,
+}
+
+/// What a turn came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing was queued.
+    Idle,
+    /// Commands were carried out.
+    Worked,
+    /// The store is closed.
+    Closed,
+}
+
+/// Owns every log of a folder; runs on one thread.
+pub struct Flusher {
+    env: Env,
+    queue: Arc<Shared>,
+    events: Arc<dyn LogEvents>,
+    logs: Vec<Option<Log>>,
+    names: BTreeMap<String, LogId>,
+    /// Recovered after a crash and not asked for yet.
+    found: BTreeMap<String, Log>,
+    was_clean: bool,
+    recovery_points: Offsets,
+    log_starts: Offsets,
+    /// Logs with something staged or written in this round.
+    touched: BTreeSet<LogId>,
+    /// Logs whose flush is due some time after it was written.
+    lingering: BTreeSet<LogId>,
+    doomed: VecDeque<(u64, PathBuf)>,
+    space: Space,
+    checkpoint_due_ms: u64,
+}
+
+impl fmt::Debug for Flusher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Flusher({}, {} logs)", self.env.root.display(), self.names.len())
+    }
+}
+
+impl Flusher {
+    /// Opens a folder of logs, making it when it is missing. After an end that was no clean one
+    /// every log is checked, cut at the first bad byte, and flushed before this returns.
+    ///
+    /// # Errors
+    /// What the disk refuses; a folder of a newer format; damage that cannot be cut away.
+    pub fn open(
+        options: StoreOptions,
+        events: Arc<dyn LogEvents>,
+    ) -> Result<(Self, Queue, Report), Error> {
+        let disk = &*options.disk;
+        let root = options.dir.clone();
+        disk.create_dir_all(&root).map_err(Error::io("make", &root))?;
+        let identity = meta::open_identity(&options)?;
+        let clean_path = root.join(format::CLEAN_FILE);
+        let was_clean = disk.exists(&clean_path);
+        let offsets = |name| checkpoint::load_offsets(disk, &root.join(name)).unwrap_or_default();
+        let recovery_points = offsets(format::RECOVERY_POINT_FILE);
+        let log_starts = offsets(format::LOG_START_FILE);
+        let (queue, shared) = Queue::new();
+        let space = Space::new(options.free_bytes_min);
+        let env = Env {
+            disk: Arc::clone(&options.disk),
+            clock: Arc::clone(&options.clock),
+            root: root.clone(),
+            durability: options.durability,
+        };
+        let checkpoint_due_ms = env.clock.steady_ms() + CHECKPOINT_INTERVAL_MS;
+        let mut flusher = Self {
+            env,
+            queue: shared,
+            events,
+            logs: Vec::new(),
+            names: BTreeMap::new(),
+            found: BTreeMap::new(),
+            was_clean,
+            recovery_points,
+            log_starts,
+            touched: BTreeSet::new(),
+            lingering: BTreeSet::new(),
+            doomed: VecDeque::new(),
+            space,
+            checkpoint_due_ms,
+        };
+        let (logs, cuts) = flusher.look_around()?;
+        // Gone before anything is written: the next end counts only when it says so itself.
+        disk.remove_file(&clean_path).map_err(Error::io("remove", &clean_path))?;
+        disk.sync_dir(&root).map_err(Error::io("flush", &root))?;
+        Ok((flusher, queue, Report { identity, was_clean, logs, cuts }))
+    }
+
+    /// Lists the logs; recovers them after a crash.
+    fn look_around(&mut self) -> Result<(Vec<FoundLog>, Vec<Cut>), Error> {
+        let mut logs = Vec::new();
+        let mut cuts = Vec::new();
+        for entry in format::list(&*self.env.disk, &self.env.root)? {
+            let path = self.env.root.join(&entry.name);
+            if entry.is_dir && entry.name.ends_with(format::FOLDER_DELETED) {
+                self.doomed.push_back((0, path));
+                continue;
+            }
+            if !entry.is_dir || !format::is_log_name(&entry.name) {
+                continue;
+            }
+            let topic_id = meta::load_topic_id(&*self.env.disk, &path).unwrap_or(Uuid::ZERO);
+            if !self.was_clean {
+                cuts.extend(self.recover(&entry.name, topic_id)?);
+            }
+            logs.push(FoundLog { name: entry.name, topic_id });
+        }
+        Ok((logs, cuts))
+    }
+
+    fn recover(&mut self, name: &str, topic_id: Uuid) -> Result<Vec<Cut>, Error> {
+        let config = LogConfig::default();
+        let id = LogId(u32::MAX);
+        let mut log = Log::new(self.env.clone(), id, name.to_owned(), topic_id, config);
+        let cuts = log.load(&self.load_start(name))?;
+        self.found.insert(name.to_owned(), log);
+        Ok(cuts)
+    }
+
+    fn load_start(&self, name: &str) -> LoadStart {
+        LoadStart {
+            clean: self.was_clean,
+            recovery_point: self.recovery_points.get(name).copied().unwrap_or(0),
+            log_start: self.log_starts.get(name).copied(),
+        }
+    }
+
+    /// Works until a `Close` is carried out or all queue handles are gone.
+    pub fn run(mut self) {
+        loop {
+            let wait = self.wait();
+            if self.round(wait) == Turn::Closed {
+                return;
+            }
+        }
+    }
+
+    /// Carries out what is queued, without waiting for more.
+    pub fn turn(&mut self) -> Turn {
+        self.round(Duration::ZERO)
+    }
+
+    /// How long nothing is due.
+    fn wait(&self) -> Duration {
+        let soon = if self.lingering.is_empty() { IDLE_WAIT_MS } else { NON_DURABLE_WAIT_MS };
+        Duration::from_millis(soon)
+    }
+
+    fn round(&mut self, wait: Duration) -> Turn {
+        let commands = match self.queue.take(wait) {
+            Look::Commands(commands) => commands,
+            Look::Abandoned => {
+                let closed = self.close();
+                self.tell("store", closed);
+                return Turn::Closed;
+            }
+        };
+        let turn = if commands.is_empty() { Turn::Idle } else { Turn::Worked };
+        let mut commands = commands.into_iter();
+        while let Some(command) = commands.next() {
+            if let Command::Close { then } = command {
+                let closed = self.close();
+                let late = self.queue.close();
+                commands.chain(late).for_each(refuse);
+                then(closed);
+                return Turn::Closed;
+            }
+            self.carry_out(command);
+        }
+        self.settle();
+        turn
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::Append { id, append, then } => self.append(id, &append, then),
+            Command::Open { name, topic_id, config, lazy, then } => {
+                let opened = self.open_log(name, topic_id, config, lazy);
+                then(opened);
+            }
+            Command::Truncate { id, to } => self.change(id, |log| log.truncate(to)),
+            Command::AdvanceLogStart { id, to } => self.advance_log_start(id, to),
+            Command::Configure { id, config } => self.change(id, |log| {
+                log.config = config;
+                Ok(())
+            }),
+            Command::Remove { id } => self.remove(id),
+            Command::Maintain => self.maintain(),
+            Command::Cleaned(cleaned) => self.put_cleaned(cleaned),
+            Command::Close { .. } => unreachable!("the round ends at a close"),
+        }
+    }
+
+    fn append(&mut self, id: LogId, append: &Append, then: AppendThen) {
+        let refuses = append.origin == Origin::Client
+            && self.space.refuses(&self.env, cast::u64_of(append.batches.len()));
+        let Some(log) = slot(&mut self.logs, id) else {
+            return then(Err(AppendError::UnknownLog));
+        };
+        if refuses {
+            return then(Err(AppendError::StorageFull));
+        }
+        log.stage(append, then);
+        self.touched.insert(id);
+    }
+
+    /// Ends the round: write all, then flush and answer log by log.
+    fn settle(&mut self) {
+        let now_ms = self.env.clock.steady_ms();
+        let due = std::mem::take(&mut self.lingering);
+        let touched = std::mem::take(&mut self.touched);
+        for id in &touched {
+            if let Some(log) = slot(&mut self.logs, *id) {
+                log.write();
+            }
+        }
+        for id in touched.union(&due) {
+            let Some(log) = slot(&mut self.logs, *id) else { continue };
+            let failed_before = log.is_failed();
+            log.settle(log.lingers_too_long(now_ms), |log| {
+                let (high, stable) = (log.reader.high_watermark(), log.reader.last_stable_offset());
+                self.events.advanced(log.id, high, stable);
+            });
+            if log.lingers() {
+                self.lingering.insert(*id);
+            }
+            if let (false, Some(error)) = (failed_before, &log.failure) {
+                self.events.failed(&log.name, error);
+            }
+        }
+    }
+
+    fn open_log(
+        &mut self,
+        name: String,
+        topic_id: Uuid,
+        config: LogConfig,
+        lazy: bool,
+    ) -> Result<Opened, Error> {
+        if !format::is_log_name(&name) {
+            return Err(Error::InvalidName { name });
+        }
+        if self.names.contains_key(&name) {
+            return Err(Error::AlreadyOpen { name });
+        }
+        let id = LogId(u32::try_from(self.logs.len()).expect("logs are opened far below 2^32"));
+        let mut log = self.find_log(id, &name, topic_id, config)?;
+        if !lazy {
+            log.ensure_active()?;
+            log.settle(true, |_| {});
+        }
+        let reader = Arc::clone(&log.reader);
+        self.names.insert(name, id);
+        self.logs.push(Some(log));
+        Ok(Opened { id, reader })
+    }
+
+    fn find_log(
+        &mut self,
+        id: LogId,
+        name: &str,
+        topic_id: Uuid,
+        config: LogConfig,
+    ) -> Result<Log, Error> {
+        let dir = self.env.root.join(name);
+        let stored = meta::load_topic_id(&*self.env.disk, &dir);
+        if let Some(found) = stored.filter(|found| *found != topic_id) {
+            return Err(Error::TopicIdMismatch { name: name.to_owned(), found, wanted: topic_id });
+        }
+        if let Some(mut log) = self.found.remove(name) {
+            (log.id, log.topic_id, log.config) = (id, topic_id, config);
+            if stored.is_none() && log.active.is_some() {
+                meta::store_topic_id(&*self.env.disk, &dir, topic_id)?;
+            }
+            return Ok(log);
+        }
+        let mut log = Log::new(self.env.clone(), id, name.to_owned(), topic_id, config);
+        if stored.is_some() || self.env.disk.exists(&dir) {
+            log.load(&self.load_start(name))?;
+            if stored.is_none() {
+                meta::store_topic_id(&*self.env.disk, &dir, topic_id)?;
+            }
+        }
+        Ok(log)
+    }
+
+    /// Ends the round so far, then changes a log; an error ends the log.
+    fn change(&mut self, id: LogId, change: impl FnOnce(&mut Log) -> Result<(), Error>) {
+        self.settle();
+        let Some(log) = slot(&mut self.logs, id) else { return };
+        if let Err(error) = change(log) {
+            self.events.failed(&log.name, &error);
+            log.failure.get_or_insert(error);
+        }
+    }
+
+    fn advance_log_start(&mut self, id: LogId, to: i64) {
+        self.settle();
+        let Some(log) = slot(&mut self.logs, id) else { return };
+        let to = to.min(log.reader.high_watermark());
+        if to <= log.reader.log_start_offset() || log.is_failed() {
+            return;
+        }
+        log.reader.set_log_start(to);
+        let kept = self.store_log_starts();
+        self.tell("log start", kept);
+        self.drop_old(id);
+    }
+
+    /// Removes what lies before a log's start, whose record must be durable.
+    fn drop_old(&mut self, id: LogId) {
+        let Some(log) = slot(&mut self.logs, id) else { return };
+        let due_ms = self.env.clock.steady_ms() + log.config.file_delete_delay_ms;
+        match log.drop_before_start() {
+            Ok(doomed) => self.doomed.extend(doomed.into_iter().map(|path| (due_ms, path))),
+            Err(error) => self.events.failed(&log.name, &error),
+        }
+    }
+
+    fn remove(&mut self, id: LogId) {
+        self.settle();
+        let Some(log) = self.logs.get_mut(cast::usize_of_u32(id.0)).and_then(Option::take) else {
+            return;
+        };
+        self.names.remove(&log.name);
+        self.recovery_points.remove(&log.name);
+        self.log_starts.remove(&log.name);
+        let removed = self.rename_away(&log);
+        self.tell(&log.name, removed);
+        let stored = self.store_checkpoints();
+        self.tell("checkpoint", stored);
+    }
+
+    fn rename_away(&mut self, log: &Log) -> Result<(), Error> {
+        let disk = &*self.env.disk;
+        if !disk.exists(log.path()) {
+            return Ok(());
+        }
+        let hex: String = log.topic_id.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let (topic, partition) = log.name.rsplit_once('-').expect("names are checked at open");
+        let suffix = format!("-{partition}.{hex}{}", format::FOLDER_DELETED);
+        let room = base::limits::FILE_NAME_BYTES_MAX - suffix.len();
+        let away = self.env.root.join(format!("{}{suffix}", &topic[..topic.len().min(room)]));
+        disk.remove_dir_all(&away).map_err(Error::io("remove", &away))?;
+        disk.rename(log.path(), &away).map_err(Error::io("rename", log.path()))?;
+        disk.sync_dir(&self.env.root).map_err(Error::io("flush", &self.env.root))?;
+        let due_ms = self.env.clock.steady_ms() + log.config.file_delete_delay_ms;
+        self.doomed.push_back((due_ms, away));
+        Ok(())
+    }
+
+    fn maintain(&mut self) {
+        self.settle();
+        self.space.look(&self.env);
+        let ids: Vec<LogId> = self.names.values().copied().collect();
+        let mut advanced = Vec::new();
+        for id in ids {
+            let Some(log) = slot(&mut self.logs, id) else { continue };
+            if log.active.is_none() || log.is_failed() {
+                continue;
+            }
+            match log.keep_up() {
+                Ok(Some(start)) => {
+                    log.reader.set_log_start(start);
+                    advanced.push(id);
+                }
+                Ok(None) => {}
+                Err(error) => self.events.failed(&log.name, &error),
+            }
+        }
+        if !advanced.is_empty() {
+            let kept = self.store_log_starts();
+            self.tell("log start", kept);
+            advanced.into_iter().for_each(|id| self.drop_old(id));
+        }
+        self.clean_dirtiest();
+        let now_ms = self.env.clock.steady_ms();
+        if now_ms >= self.checkpoint_due_ms {
+            self.checkpoint_due_ms = now_ms + CHECKPOINT_INTERVAL_MS;
+            let stored = self.store_checkpoints();
+            self.tell("checkpoint", stored);
+        }
+        self.unlink_doomed(now_ms);
+    }
+
+    fn clean_dirtiest(&mut self) {}
+
+    fn put_cleaned(&mut self, cleaned: crate::cleaner::Cleaned) {
+        let _ = cleaned.id; // The cleaner arrives with the next commit.
+    }
+
+    fn unlink_doomed(&mut self, now_ms: u64) {
+        let mut later = VecDeque::new();
+        for (due_ms, path) in std::mem::take(&mut self.doomed) {
+            if due_ms > now_ms {
+                later.push_back((due_ms, path));
+                continue;
+            }
+            let disk = &*self.env.disk;
+            let is_folder = path.to_string_lossy().ends_with(format::FOLDER_DELETED);
+            let removed =
+                if is_folder { disk.remove_dir_all(&path) } else { disk.remove_file(&path) };
+            self.tell("unlink", removed.map_err(Error::io("remove", &path)));
+        }
+        self.doomed = later;
+    }
+
+    fn tell(&self, name: &str, result: Result<(), Error>) {
+        if let Err(error) = result {
+            self.events.failed(name, &error);
+        }
+    }
+
+    fn open_logs(&self) -> impl Iterator<Item = &Log> {
+        self.logs.iter().flatten().chain(self.found.values())
+    }
+
+    fn store_log_starts(&mut self) -> Result<(), Error> {
+        let starts: Offsets = self
+            .open_logs()
+            .filter(|log| log.reader.log_start_offset() > 0)
+            .map(|log| (log.name.clone(), log.reader.log_start_offset()))
+            .collect();
+        self.log_starts.extend(starts);
+        let path = self.env.root.join(format::LOG_START_FILE);
+        checkpoint::store_offsets(&*self.env.disk, &path, &self.log_starts)
+    }
+
+    fn store_checkpoints(&mut self) -> Result<(), Error> {
+        let on_disk = |log: &&Log| log.active.is_some();
+        let points: Offsets = self
+            .open_logs()
+            .filter(on_disk)
+            .map(|log| (log.name.clone(), log.flushed_end))
+            .collect();
+        let highs: Offsets = self
+            .open_logs()
+            .filter(on_disk)
+            .map(|log| (log.name.clone(), log.reader.high_watermark()))
+            .collect();
+        self.recovery_points.extend(points);
+        let disk = Arc::clone(&self.env.disk);
+        let root = self.env.root.clone();
+        self.store_log_starts()?;
+        checkpoint::store_offsets(&*disk, &root.join(format::HIGH_WATERMARK_FILE), &highs)?;
+        let path = root.join(format::RECOVERY_POINT_FILE);
+        checkpoint::store_offsets(&*disk, &path, &self.recovery_points)
+    }
+
+    /// Flushes everything and leaves the mark of a clean end, if it is one.
+    fn close(&mut self) -> Result<(), Error> {
+        self.settle();
+        for log in self.logs.iter_mut().flatten().chain(self.found.values_mut()) {
+            log.close()?;
+        }
+        self.store_checkpoints()?;
+        let path = self.env.root.join(format::CLEAN_FILE);
+        let mark = b"{\"version\":0,\"brokerEpoch\":-1}";
+        self.env.disk.replace(&path, mark).map_err(Error::io("replace", &path))
+    }
+}
+
+fn slot(logs: &mut [Option<Log>], id: LogId) -> Option<&mut Log> {
+    logs.get_mut(cast::usize_of_u32(id.0))?.as_mut()
+}
+
+/// Answers a command that came after the close.
+fn refuse(command: Command) {
+    match command {
+        Command::Append { then, .. } => then(Err(AppendError::Closed)),
+        Command::Open { name, then, .. } => then(Err(Error::Failed { name })),
+        Command::Close { then } => answer_closed(then),
+        Command::Truncate { .. }
+        | Command::AdvanceLogStart { .. }
+        | Command::Configure { .. }
+        | Command::Remove { .. }
+        | Command::Maintain
+        | Command::Cleaned(_) => {}
+    }
+}
+
+fn answer_closed(then: Then<Result<(), Error>>) {
+    then(Ok(()));
+}
+
+impl Log {
+    /// Whether something written waits for a flush that will be due by itself.
+    fn lingers(&self) -> bool {
+        let timed = match self.durability() {
+            Durability::Flush => true,
+            Durability::Os => self.config.flush_ms < u64::MAX,
+        };
+        timed && self.has_unflushed() && !self.is_failed()
+    }
+
+    fn lingers_too_long(&self, now_ms: u64) -> bool {
+        let limit_ms = match self.durability() {
+            Durability::Flush => NON_DURABLE_WAIT_MS,
+            Durability::Os => self.config.flush_ms,
+        };
+        self.unflushed_since_ms().is_some_and(|since| now_ms.saturating_sub(since) >= limit_ms)
+    }
+
+    /// The upkeep of one log; gives the new start when old records are due to go.
+    fn keep_up(&mut self) -> Result<Option<i64>, Error> {
+        self.roll_by_time()?;
+        self.flush_sealed()?;
+        self.shed_memory();
+        self.store_epochs()?;
+        let start = self.retained_from()?;
+        Ok((start > self.reader.log_start_offset()).then_some(start))
+    }
+}

@@ -1,0 +1,60 @@
+//! Every bound of this crate, with its reason.
+
+/// Commands waiting for the flusher; enough for every connection to have some in flight.
+pub const QUEUE_COMMANDS_MAX: usize = 16_384;
+
+/// Bytes of batches waiting for the flusher: what a disk of 1 GB/s swallows in 64 ms.
+pub const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Batches remembered per producer, as Kafka's brokers do; clients keep at most 5 in flight.
+pub const PRODUCER_BATCHES_MAX: usize = 5;
+
+/// Producers remembered per log. One costs about 200 bytes, so a log stays below 20 MB;
+/// beyond it the producers that were silent longest are forgotten, never one in a transaction.
+pub const PRODUCERS_MAX: usize = 100_000;
+
+/// How far back the log is read for the batches that a snapshot does not hold. A client retries
+/// what it had in flight, which lies at the very end.
+pub const HISTORY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Appends up to this size are copied into one buffer; larger ones are written in place with
+/// only their first 16 bytes replaced. Below it a copy is cheaper than two more write buffers.
+pub const COPY_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes fetched at once while batch headers are looked through near an index entry.
+pub const HEADER_WINDOW_BYTES: usize = 8 * 1024;
+
+/// Bytes fetched at once while a whole segment is walked.
+pub const WALK_WINDOW_BYTES: usize = 1024 * 1024;
+
+/// Largest decompressed size of one batch that a look-up by time or the cleaner opens.
+pub const DECOMPRESS_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Milliseconds between two writings of the checkpoint files (Kafka: 60 s).
+pub const CHECKPOINT_INTERVAL_MS: u64 = 60_000;
+
+/// Milliseconds between two looks at the free space while little is written.
+pub const SPACE_CHECK_MS: u64 = 1_000;
+
+/// Bytes written between two looks at the free space.
+pub const SPACE_CHECK_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Aborted transactions named in one answer; a reader that needs more asks again from where
+/// the batches end.
+pub const ABORTED_MAX: usize = 100_000;
+
+/// Distinct keys that one run of the cleaner keeps in mind; what is beyond waits for the next
+/// run. A key costs about 60 bytes plus its length.
+pub const CLEANER_KEYS_MAX: usize = 1_000_000;
+
+/// Bytes of distinct keys that one run of the cleaner keeps in mind.
+pub const CLEANER_KEY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes of closed segments that one run of the cleaner rewrites.
+pub const CLEANER_RUN_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// Longest wait of the flusher between two looks at its timers, in milliseconds.
+pub const IDLE_WAIT_MS: u64 = 1_000;
+
+/// How long a non-durable append waits for a durable one to bring its flush along.
+pub const NON_DURABLE_WAIT_MS: u64 = 20;

@@ -1,0 +1,455 @@
+//! One log, as its only writer sees it: stage, write, flush, publish, answer.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base::cast;
+use base::clock::Clock;
+use base::disk::Disk;
+use base::uuid::Uuid;
+use bytes::Bytes;
+use protocol::record::BatchHeader;
+
+use crate::command::{Appended, LogId, Then};
+use crate::error::{AppendError, Error, is_full};
+use crate::format;
+use crate::index::Tables;
+use crate::load::{Cut, LoadOptions, Loaded};
+use crate::meta;
+use crate::options::{Durability, LogConfig};
+use crate::producers::Overlay;
+use crate::reader::{LogReader, Mark, Published};
+use crate::segment::{Growth, Parts, Segment};
+use crate::snapshot;
+
+/// Someone who waits for an append.
+pub(crate) type AppendThen = Then<Result<Appended, AppendError>>;
+
+/// What all logs of a store share.
+#[derive(Debug, Clone)]
+pub(crate) struct Env {
+    pub disk: Arc<dyn Disk>,
+    pub clock: Arc<dyn Clock>,
+    pub root: PathBuf,
+    pub durability: Durability,
+}
+
+pub(crate) struct Log {
+    pub id: LogId,
+    pub name: String,
+    pub dir: PathBuf,
+    pub topic_id: Uuid,
+    pub config: LogConfig,
+    pub reader: Arc<LogReader>,
+    pub(crate) env: Env,
+    pub(crate) active: Option<Active>,
+    /// The offset of the next batch to be staged.
+    pub(crate) next_offset: i64,
+    pub(crate) staged: Staged,
+    /// Written and waiting for the flush.
+    written: Vec<Answer>,
+    unflushed: Unflushed,
+    /// Everything before it is flushed.
+    pub(crate) flushed_end: i64,
+    pub(crate) failure: Option<Error>,
+    pub(crate) epochs_changed: bool,
+}
+
+/// The segment that is written.
+#[derive(Debug)]
+pub(crate) struct Active {
+    pub segment: Arc<Segment>,
+    pub growth: Growth,
+    pub created_ms: i64,
+}
+
+/// Checked, stamped, and not written yet.
+#[derive(Default)]
+pub(crate) struct Staged {
+    pub buffers: Vec<Bytes>,
+    pub bytes: u64,
+    pub headers: Vec<BatchHeader>,
+    pub overlay: Overlay,
+    pub answers: Vec<Answer>,
+}
+
+pub(crate) struct Answer {
+    pub then: AppendThen,
+    pub appended: Appended,
+    pub durable: bool,
+}
+
+/// What a flush has to do.
+#[derive(Debug, Default)]
+struct Unflushed {
+    segments: Vec<Arc<Segment>>,
+    names: bool,
+    messages: u64,
+    since_us: Option<u64>,
+}
+
+impl Log {
+    /// A log that has no folder yet.
+    pub(crate) fn new(
+        env: Env,
+        id: LogId,
+        name: String,
+        topic_id: Uuid,
+        config: LogConfig,
+    ) -> Self {
+        Self {
+            id,
+            dir: env.root.join(&name),
+            reader: Arc::new(LogReader::new(name.clone())),
+            name,
+            topic_id,
+            config,
+            env,
+            active: None,
+            next_offset: 0,
+            staged: Staged::default(),
+            written: Vec::new(),
+            unflushed: Unflushed::default(),
+            flushed_end: 0,
+            failure: None,
+            epochs_changed: false,
+        }
+    }
+
+    /// Takes what was found in the folder.
+    pub(crate) fn adopt(&mut self, loaded: Loaded) {
+        let Loaded { segments, growth, producers, epochs, next_offset, log_start, .. } = loaded;
+        let segment = Arc::clone(segments.last().expect("a loaded log has a segment"));
+        let created_ms = self.env.clock.unix_ms();
+        self.reader.set_segments(segments);
+        *self.reader.producers() = producers;
+        self.reader.with_epochs(|own| *own = epochs);
+        self.active = Some(Active { segment, growth, created_ms });
+        self.next_offset = next_offset;
+        self.flushed_end = next_offset;
+        self.reader.set_end(next_offset);
+        self.reader.set_log_start(log_start);
+        self.publish();
+    }
+
+    pub(crate) fn load_options(&self, start: &LoadStart) -> LoadOptions {
+        LoadOptions {
+            disk: Arc::clone(&self.env.disk),
+            dir: self.dir.clone(),
+            clean: start.clean,
+            recovery_point: start.recovery_point,
+            log_start: start.log_start,
+            interval_bytes: self.config.index_interval_bytes,
+            now_ms: self.env.clock.unix_ms(),
+        }
+    }
+
+    /// Opens the folder, cutting what is bad; gives what was cut.
+    pub(crate) fn load(&mut self, start: &LoadStart) -> Result<Vec<Cut>, Error> {
+        let Some(mut loaded) = crate::load::load(&self.load_options(start))? else {
+            return Ok(Vec::new());
+        };
+        let cuts = std::mem::take(&mut loaded.cuts);
+        self.adopt(loaded);
+        Ok(cuts)
+    }
+
+    pub(crate) fn durability(&self) -> Durability {
+        self.config.durability.unwrap_or(self.env.durability)
+    }
+
+    fn disk(&self) -> &dyn Disk {
+        &*self.env.disk
+    }
+
+    /// Makes the folder and the first segment, if they are missing.
+    pub(crate) fn ensure_active(&mut self) -> Result<(), Error> {
+        if self.active.is_some() {
+            return Ok(());
+        }
+        self.disk().create_dir_all(&self.dir).map_err(Error::io("make", &self.dir))?;
+        meta::store_topic_id(self.disk(), &self.dir, self.topic_id)?;
+        // What is staged has its offsets already; the file begins with what is written first.
+        self.open_segment(self.reader.log_end_offset())?;
+        let root = self.env.root.clone();
+        self.disk().sync_dir(&root).map_err(Error::io("flush", &root))
+    }
+
+    pub(crate) fn open_segment(&mut self, base: i64) -> Result<(), Error> {
+        let interval_bytes = self.config.index_interval_bytes;
+        let tables = Tables::growing(crate::index::Lookup::default());
+        let parts = Parts { tables, aborted: Vec::new(), interval_bytes };
+        let segment = Arc::new(Segment::open(&self.env.disk, &self.dir, base, parts)?);
+        if segment.bytes() > 0 {
+            // A leftover of this name can only be of a roll that failed half-way.
+            segment.file.set_len(0).map_err(Error::io("cut", &segment.path))?;
+            segment.set_bytes(0);
+        }
+        segment.set_max_timestamp(crate::segment::NO_TIMESTAMP);
+        self.reader.add_segment(Arc::clone(&segment));
+        let growth = Growth::new(base, interval_bytes);
+        let created_ms = self.env.clock.unix_ms();
+        self.active = Some(Active { segment, growth, created_ms });
+        self.unflushed.names = true;
+        Ok(())
+    }
+
+    /// Closes the active segment and begins the next one at the current end.
+    /// Nothing may be staged.
+    pub(crate) fn roll(&mut self) -> Result<(), Error> {
+        assert!(
+            self.staged.buffers.is_empty(),
+            "a roll would tear staged batches from their place"
+        );
+        let Some(active) = &self.active else { return Ok(()) };
+        if active.segment.base == self.next_offset {
+            return Ok(());
+        }
+        let segment = Arc::clone(&active.segment);
+        segment.tables.grow(|lookup| active.growth.finish(lookup));
+        let rolled = self.seal_and_open(&segment);
+        if rolled.is_err() {
+            segment.tables.reopen();
+        }
+        rolled
+    }
+
+    fn seal_and_open(&mut self, segment: &Segment) -> Result<(), Error> {
+        match segment.seal() {
+            // The tables stay in memory, and the next start makes them anew.
+            Err(error) if error.is_storage_full() => {}
+            other => other?,
+        }
+        self.store_snapshot()?;
+        self.store_epochs()?;
+        self.open_segment(self.next_offset)
+    }
+
+    /// Writes what is known of producers at the current end.
+    pub(crate) fn store_snapshot(&self) -> Result<(), Error> {
+        let path = format::file(&self.dir, self.next_offset, format::SNAPSHOT);
+        match snapshot::store(self.disk(), &path, &self.reader.producers()) {
+            Err(error) if error.is_storage_full() => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Writes what is staged. A refusal is answered here and leaves no trace in the log.
+    pub(crate) fn write(&mut self) {
+        if self.staged.buffers.is_empty() {
+            let answers = std::mem::take(&mut self.staged.answers);
+            self.written.extend(answers);
+            return;
+        }
+        let staged = std::mem::take(&mut self.staged);
+        match self.write_staged(&staged) {
+            Ok(()) => self.note_written(staged),
+            Err(error) => self.refuse_written(staged, error),
+        }
+    }
+
+    fn write_staged(&mut self, staged: &Staged) -> Result<(), Error> {
+        self.ensure_active()?;
+        let active = self.active.as_ref().expect("the active segment was just made");
+        let segment = &active.segment;
+        let file = &segment.file;
+        file.write_vectored_at(&staged.buffers, segment.bytes())
+            .map_err(Error::io("write", &segment.path))
+    }
+
+    fn refuse_written(&mut self, staged: Staged, error: Error) {
+        self.next_offset = self.reader.log_end_offset();
+        let full = matches!(&error, Error::Io { source, .. } if is_full(source));
+        let cut = self.active.as_ref().map_or(Ok(()), |active| {
+            let segment = &active.segment;
+            segment.file.set_len(segment.bytes()).map_err(Error::io("cut", &segment.path))
+        });
+        let refusal = match (full, cut) {
+            (true, Ok(())) => AppendError::StorageFull,
+            (_, Err(error)) => self.fail(error),
+            (false, Ok(())) => self.fail(error),
+        };
+        for answer in staged.answers {
+            (answer.then)(Err(refusal.clone()));
+        }
+    }
+
+    fn fail(&mut self, error: Error) -> AppendError {
+        self.failure.get_or_insert(error);
+        AppendError::LogFailed
+    }
+
+    fn note_written(&mut self, staged: Staged) {
+        let Staged { bytes, headers, overlay, answers, .. } = staged;
+        let active = self.active.as_mut().expect("batches were written to it");
+        let segment = Arc::clone(&active.segment);
+        let growth = &mut active.growth;
+        let mut position = segment.bytes();
+        segment.tables.grow(|lookup| {
+            for header in &headers {
+                growth.note(lookup, position, header);
+                position += cast::u64_of(header.total_bytes());
+            }
+        });
+        assert!(position == segment.bytes() + bytes, "headers and buffers are of the same batches");
+        segment.set_max_timestamp(growth.max_timestamp());
+        segment.set_bytes(position);
+        for entry in self.reader.producers().apply(overlay) {
+            segment.push_aborted(entry);
+        }
+        self.epochs_changed |= self.reader.with_epochs(|epochs| {
+            let note = |h: &BatchHeader| epochs.note(h.partition_leader_epoch, h.base_offset);
+            headers.iter().map(note).fold(false, |any, new| any | new)
+        });
+        self.reader.grow(self.next_offset, bytes);
+        self.written.extend(answers);
+        self.unflushed.messages += cast::u64_of(headers.len());
+        let now_us = self.env.clock.steady_us();
+        self.unflushed.since_us.get_or_insert(now_us);
+        if !self.unflushed.segments.iter().any(|dirty| Arc::ptr_eq(dirty, &segment)) {
+            self.unflushed.segments.push(segment);
+        }
+    }
+
+    /// Ends a round: flushes when it must, publishes, tells, answers.
+    pub(crate) fn settle(&mut self, force: bool, tell: impl FnOnce(&Self)) {
+        let before = (self.reader.high_watermark(), self.reader.last_stable_offset());
+        let flush = match self.durability() {
+            Durability::Flush => force || self.written.iter().any(|answer| answer.durable),
+            Durability::Os => force || self.is_flush_due(),
+        };
+        if self.is_failed() {
+            self.refuse_answers();
+            return;
+        }
+        let flushed = if flush { self.flush() } else { Ok(()) };
+        match flushed {
+            Ok(()) => {
+                if flush || self.durability() == Durability::Os {
+                    self.publish();
+                }
+                let after = (self.reader.high_watermark(), self.reader.last_stable_offset());
+                if before != after {
+                    tell(self);
+                }
+                self.answer_written();
+            }
+            Err(error) => {
+                self.failure.get_or_insert(error);
+                self.refuse_answers();
+            }
+        }
+    }
+
+    fn refuse_answers(&mut self) {
+        for answer in self.written.drain(..) {
+            (answer.then)(Err(AppendError::LogFailed));
+        }
+    }
+
+    fn answer_written(&mut self) {
+        let log_start_offset = self.reader.log_start_offset();
+        for Answer { then, appended, .. } in self.written.drain(..) {
+            then(Ok(Appended { log_start_offset, ..appended }));
+        }
+    }
+
+    /// With `Durability::Os`: whether the topic's own rules ask for a flush.
+    pub(crate) fn is_flush_due(&self) -> bool {
+        let age_us = match self.unflushed.since_us {
+            Some(since) => self.env.clock.steady_us().saturating_sub(since),
+            None => return false,
+        };
+        let flush_us = self.config.flush_ms.saturating_mul(1000);
+        self.unflushed.messages >= self.config.flush_messages || age_us >= flush_us
+    }
+
+    pub(crate) fn unflushed_since_ms(&self) -> Option<u64> {
+        self.unflushed.since_us.map(|us| us / 1000)
+    }
+
+    /// Flushes closed segments, which take nothing more, so that the recovery point can move on.
+    pub(crate) fn flush_sealed(&mut self) -> Result<(), Error> {
+        let Some(active) = &self.active else { return Ok(()) };
+        let base = active.segment.base;
+        let sealed = |segment: &Arc<Segment>| segment.base < base;
+        if !self.unflushed.segments.iter().any(sealed) {
+            return Ok(());
+        }
+        for segment in self.unflushed.segments.iter().filter(|segment| sealed(segment)) {
+            segment.file.sync_data().map_err(Error::io("flush", &segment.path))?;
+        }
+        self.env.disk.sync_dir(&self.dir).map_err(Error::io("flush", &self.dir))?;
+        self.unflushed.segments.retain(|segment| !sealed(segment));
+        self.flushed_end = self.flushed_end.max(base);
+        Ok(())
+    }
+
+    pub(crate) fn has_unflushed(&self) -> bool {
+        self.unflushed.names || !self.unflushed.segments.is_empty()
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        for segment in &self.unflushed.segments {
+            segment.file.sync_data().map_err(Error::io("flush", &segment.path))?;
+        }
+        if self.unflushed.names {
+            self.disk().sync_dir(&self.dir).map_err(Error::io("flush", &self.dir))?;
+        }
+        self.unflushed = Unflushed::default();
+        self.flushed_end = self.reader.log_end_offset();
+        Ok(())
+    }
+
+    /// Lets readers see what is written.
+    pub(crate) fn publish(&self) {
+        let high = self.reader.log_end_offset();
+        let first_open = self.reader.producers().first_open();
+        let high_mark = self.active.as_ref().map_or_else(Mark::default, |active| Mark {
+            segment_base: active.segment.base,
+            position: active.segment.bytes(),
+        });
+        let stable = first_open.map_or(high, |first| first.min(high));
+        self.reader.publish(Published { high, stable, high_mark });
+    }
+
+    pub(crate) fn is_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// Writes the files that a clean end leaves. Everything is flushed before.
+    pub(crate) fn close(&mut self) -> Result<(), Error> {
+        self.write();
+        self.settle(true, |_| {});
+        if self.is_failed() {
+            return Err(Error::Failed { name: self.name.clone() });
+        }
+        let Some(active) = &self.active else { return Ok(()) };
+        active.segment.store_tables(&active.growth)?;
+        let path = format::file(&self.dir, self.next_offset, format::SNAPSHOT);
+        snapshot::store(self.disk(), &path, &self.reader.producers())?;
+        self.store_epochs()?;
+        self.disk().sync_dir(&self.dir).map_err(Error::io("flush", &self.dir))
+    }
+
+    pub(crate) fn store_epochs(&mut self) -> Result<(), Error> {
+        if !std::mem::take(&mut self.epochs_changed) || self.active.is_none() {
+            return Ok(());
+        }
+        let path = self.dir.join(format::EPOCH_FILE);
+        let epochs = self.reader.with_epochs(|epochs| epochs.clone());
+        epochs.store(self.disk(), &path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.dir
+    }
+}
+
+/// What the store knows of a log before its folder is opened.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LoadStart {
+    pub clean: bool,
+    pub recovery_point: i64,
+    pub log_start: Option<i64>,
+}

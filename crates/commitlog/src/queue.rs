@@ -1,0 +1,187 @@
+//! The way into the flusher: bounded by commands and by bytes, and never blocking.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+use crate::command::Command;
+use crate::error::QueueRefusal;
+use crate::limits::{QUEUE_BYTES_MAX, QUEUE_COMMANDS_MAX};
+
+/// Hands commands to the flusher; clones share one queue. The flusher ends when all are gone.
+#[derive(Debug)]
+pub struct Queue {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    waiting: Mutex<Waiting>,
+    bell: Condvar,
+    handles: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    commands: VecDeque<Command>,
+    bytes: usize,
+    closed: bool,
+    // Ringing the bell is a system call, so it is rung only for a sleeper.
+    asleep: bool,
+}
+
+/// What the flusher finds when it looks.
+#[derive(Debug)]
+pub(crate) enum Look {
+    /// These commands, oldest first; perhaps none yet.
+    Commands(VecDeque<Command>),
+    /// All handles are gone and nothing is left.
+    Abandoned,
+}
+
+impl Queue {
+    pub(crate) fn new() -> (Self, Arc<Shared>) {
+        let shared = Arc::new(Shared {
+            waiting: Mutex::new(Waiting::default()),
+            bell: Condvar::new(),
+            handles: AtomicUsize::new(1),
+        });
+        (Self { shared: Arc::clone(&shared) }, shared)
+    }
+
+    /// Hands a command over.
+    ///
+    /// # Errors
+    /// The command is dropped, with the answer it carries, when too much is waiting or the
+    /// flusher has ended.
+    pub fn try_submit(&self, command: Command) -> Result<(), QueueRefusal> {
+        let bytes = command.bytes();
+        let mut waiting = self.shared.lock();
+        if waiting.closed {
+            return Err(QueueRefusal::Closed);
+        }
+        // An empty queue takes anything, or a large append could never pass.
+        let full = waiting.commands.len() >= QUEUE_COMMANDS_MAX
+            || (waiting.bytes > 0 && waiting.bytes + bytes > QUEUE_BYTES_MAX);
+        if full {
+            return Err(QueueRefusal::Full);
+        }
+        self.shared.push(&mut waiting, command, bytes);
+        Ok(())
+    }
+
+    /// Bytes of batches that wait.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.shared.lock().bytes
+    }
+}
+
+impl Clone for Queue {
+    fn clone(&self) -> Self {
+        self.shared.handles.fetch_add(1, Ordering::Relaxed);
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        if self.shared.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let waiting = self.shared.lock();
+            drop(waiting);
+            self.shared.bell.notify_all();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().expect("no holder of the queue panics")
+    }
+
+    fn push(&self, waiting: &mut Waiting, command: Command, bytes: usize) {
+        waiting.bytes += bytes;
+        waiting.commands.push_back(command);
+        if waiting.asleep {
+            waiting.asleep = false;
+            self.bell.notify_one();
+        }
+    }
+
+    /// Hands over a command of the crate itself, which no limit holds up.
+    #[expect(dead_code, reason = "the cleaner uses it from the next commit on")]
+    pub(crate) fn submit_internal(&self, command: Command) {
+        let mut waiting = self.lock();
+        if !waiting.closed {
+            self.push(&mut waiting, command, 0);
+        }
+    }
+
+    /// Takes all that waits; sleeps up to `wait` when there is nothing.
+    pub(crate) fn take(&self, wait: Duration) -> Look {
+        let mut waiting = self.lock();
+        if waiting.commands.is_empty() && !wait.is_zero() && !self.is_abandoned() {
+            waiting.asleep = true;
+            let woken = self.bell.wait_timeout(waiting, wait);
+            waiting = woken.expect("no holder of the queue panics").0;
+            waiting.asleep = false;
+        }
+        if waiting.commands.is_empty() && self.is_abandoned() {
+            return Look::Abandoned;
+        }
+        waiting.bytes = 0;
+        Look::Commands(std::mem::take(&mut waiting.commands))
+    }
+
+    /// Refuses everything from now on and gives back what waited.
+    pub(crate) fn close(&self) -> VecDeque<Command> {
+        let mut waiting = self.lock();
+        waiting.closed = true;
+        waiting.bytes = 0;
+        std::mem::take(&mut waiting.commands)
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.handles.load(Ordering::Acquire) == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::command::{Append, LogId, Origin};
+
+    fn append(bytes: usize) -> Command {
+        let batches = Bytes::from(vec![0; bytes]);
+        let append = Append { batches, origin: Origin::Client, leader_epoch: 0, durable: true };
+        Command::Append { id: LogId(0), append, then: Box::new(|_| {}) }
+    }
+
+    #[test]
+    fn a_full_queue_refuses_by_bytes_and_by_commands() {
+        let (queue, shared) = Queue::new();
+        assert_eq!(queue.try_submit(append(QUEUE_BYTES_MAX + 1)), Ok(()));
+        assert_eq!(queue.try_submit(append(1)), Err(QueueRefusal::Full));
+        assert!(matches!(shared.take(Duration::ZERO), Look::Commands(c) if c.len() == 1));
+        for _ in 0..QUEUE_COMMANDS_MAX {
+            assert_eq!(queue.try_submit(Command::Maintain), Ok(()));
+        }
+        assert_eq!(queue.try_submit(Command::Maintain), Err(QueueRefusal::Full));
+        assert_eq!(queue.queued_bytes(), 0);
+    }
+
+    #[test]
+    fn a_closed_queue_refuses_and_the_last_handle_ends_it() {
+        let (queue, shared) = Queue::new();
+        let other = queue.clone();
+        drop(queue);
+        assert!(matches!(shared.take(Duration::ZERO), Look::Commands(_)));
+        shared.close();
+        assert_eq!(other.try_submit(Command::Maintain), Err(QueueRefusal::Closed));
+        drop(other);
+        assert!(matches!(shared.take(Duration::ZERO), Look::Abandoned));
+    }
+}

@@ -1,0 +1,129 @@
+//! What happens to a log beside appending: truncation, retention, rolling by time.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::format::{self, DELETED, LOG, OFFSET_INDEX, SNAPSHOT, TIME_INDEX, TXN_INDEX};
+use crate::load::remove;
+use crate::log::{LoadStart, Log};
+use crate::segment::Segment;
+
+impl Log {
+    /// Cuts everything from the batch on that holds this offset.
+    pub(crate) fn truncate(&mut self, to: i64) -> Result<(), Error> {
+        let log_start = self.reader.log_start_offset();
+        let to = to.max(log_start);
+        if self.active.is_none() || to >= self.next_offset {
+            // Epochs that begin at the end are forgotten all the same (KAFKA-10706).
+            self.reader.with_epochs(|epochs| epochs.truncate_end(self.next_offset));
+            return Ok(());
+        }
+        let disk = Arc::clone(&self.env.disk);
+        let sync = || disk.sync_dir(&self.dir).map_err(Error::io("flush", &self.dir));
+        let mut segments = self.reader.segments();
+        // From the end, each durable, so that a crash in between leaves no hole.
+        while segments.len() > 1 && segments.last().is_some_and(|last| last.base >= to) {
+            let last = segments.pop().expect("there is more than one");
+            for kind in [TXN_INDEX, TIME_INDEX, OFFSET_INDEX, LOG] {
+                remove(&*disk, &format::file(&self.dir, last.base, kind))?;
+            }
+            sync()?;
+        }
+        let last = segments.last().expect("a log on disk has a segment");
+        if let Some(place) = last.place_of(to, last.bytes())? {
+            last.file.set_len(place.position).map_err(Error::io("cut", &last.path))?;
+            last.file.sync_data().map_err(Error::io("flush", &last.path))?;
+        }
+        let log_start = Some(log_start);
+        self.load(&LoadStart { clean: false, recovery_point: 0, log_start })?;
+        Ok(())
+    }
+
+    /// The first offset that retention leaves; the log's start when nothing is due.
+    pub(crate) fn retained_from(&mut self) -> Result<i64, Error> {
+        let start = self.reader.log_start_offset();
+        if self.active.is_none() || !self.config.cleanup.deletes() {
+            return Ok(start);
+        }
+        let segments = self.reader.segments();
+        let due_ms = self.env.clock.unix_ms().saturating_sub(self.config.retention_ms.max(0));
+        let mut surplus = self.surplus_bytes();
+        let mut from = start;
+        for (at, segment) in segments.iter().enumerate() {
+            let end = segments.get(at + 1).map_or(self.next_offset, |next| next.base);
+            if end > self.reader.high_watermark() {
+                break;
+            }
+            let newest = segment.max_timestamp()?;
+            let old = self.config.retention_ms >= 0 && newest >= 0 && newest < due_ms;
+            let large = surplus >= segment.bytes() && segment.bytes() > 0;
+            // The last segment goes by age only: by size it is what is to be kept.
+            let is_last = at + 1 == segments.len();
+            if !(old || (large && !is_last)) || end == segment.base {
+                break;
+            }
+            surplus = surplus.saturating_sub(segment.bytes());
+            from = end;
+        }
+        Ok(from.max(start))
+    }
+
+    fn surplus_bytes(&self) -> u64 {
+        match u64::try_from(self.config.retention_bytes) {
+            Ok(bytes_max) => self.reader.size_bytes().saturating_sub(bytes_max),
+            Err(_) => 0,
+        }
+    }
+
+    /// Removes segments that lie wholly before the log's start, whose record is durable.
+    /// Gives the files that are to be unlinked later.
+    pub(crate) fn drop_before_start(&mut self) -> Result<Vec<PathBuf>, Error> {
+        let start = self.reader.log_start_offset();
+        self.reader.with_epochs(|epochs| epochs.truncate_start(start));
+        if start == self.next_offset {
+            // The end must outlive the records: the next segment's name carries it.
+            self.roll()?;
+            self.settle(true, |_| {});
+        }
+        let mut segments = self.reader.segments();
+        let gone = segments.partition_point(|segment| segment.base <= start).saturating_sub(1);
+        if gone == 0 {
+            return Ok(Vec::new());
+        }
+        let old: Vec<Arc<Segment>> = segments.drain(..gone).collect();
+        self.reader.set_segments(segments);
+        self.epochs_changed = true;
+        self.store_epochs()?;
+        let disk = &*self.env.disk;
+        let mut doomed = Vec::with_capacity(old.len());
+        for segment in old {
+            for kind in [SNAPSHOT, OFFSET_INDEX, TIME_INDEX, TXN_INDEX] {
+                remove(disk, &format::file(&self.dir, segment.base, kind))?;
+            }
+            let away = format::with_suffix(&segment.path, DELETED);
+            disk.rename(&segment.path, &away).map_err(Error::io("rename", &segment.path))?;
+            doomed.push(away);
+        }
+        Ok(doomed)
+    }
+
+    /// Closes a segment that took its first batch too long ago.
+    pub(crate) fn roll_by_time(&mut self) -> Result<(), Error> {
+        let Some(active) = &self.active else { return Ok(()) };
+        let age_ms = self.env.clock.unix_ms().saturating_sub(active.created_ms);
+        if active.segment.bytes() > 0 && age_ms > self.config.segment_ms {
+            self.roll()?;
+        }
+        Ok(())
+    }
+
+    /// Forgets silent producers and frees tables that nobody reads.
+    pub(crate) fn shed_memory(&self) {
+        let now_ms = self.env.clock.unix_ms();
+        self.reader.producers().expire(now_ms, self.config.producer_id_expiration_ms);
+        for segment in self.reader.segments() {
+            segment.tables.cool();
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The log from the outside: everything through queue and readers.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod basics;
+mod producers;
+mod store;
