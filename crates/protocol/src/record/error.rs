@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Compression;
+use crate::error_code::ErrorCode;
 
 /// Why bytes are not a batch, or a batch is not acceptable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,23 +82,23 @@ pub enum RecordError {
 }
 
 impl RecordError {
-    /// Whether the bytes themselves are damaged, so that re-reading or re-sending may help.
-    /// The rest are complaints about sound bytes (`INVALID_RECORD` and the like).
+    /// What a producer is told. `CORRUPT_MESSAGE` asks it to send again, so only what a network
+    /// or a disk can do to a batch maps to it; `MESSAGE_TOO_LARGE` lets Java's client split.
     #[must_use]
-    pub const fn is_corruption(&self) -> bool {
+    pub const fn error_code(&self) -> ErrorCode {
         match self {
             Self::Truncated
             | Self::BatchLength(_)
             | Self::RecordCount(_)
             | Self::LastOffsetDelta(_)
             | Self::OffsetOverflow
-            | Self::Crc { .. }
-            | Self::UnsupportedMagic(_)
-            | Self::Decompression(_) => true,
+            | Self::Crc { .. } => ErrorCode::CORRUPT_MESSAGE,
+            Self::UnsupportedCompression(_) => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
+            Self::DecompressedTooLarge { .. } | Self::BatchTooLarge => ErrorCode::MESSAGE_TOO_LARGE,
+            Self::CompressionFailed(_) => ErrorCode::UNKNOWN_SERVER_ERROR,
             Self::LegacyMagic(_)
-            | Self::UnsupportedCompression(_)
-            | Self::DecompressedTooLarge { .. }
-            | Self::CompressionFailed(_)
+            | Self::UnsupportedMagic(_)
+            | Self::Decompression(_)
             | Self::Varint
             | Self::RecordLength(_)
             | Self::RecordEnd
@@ -108,10 +109,16 @@ impl RecordError {
             | Self::CountMismatch { .. }
             | Self::EmptyBatch
             | Self::KeyMissing { .. }
-            | Self::BatchTooLarge
             | Self::ControlRecord
-            | Self::ControlType(_) => false,
+            | Self::ControlType(_) => ErrorCode::INVALID_RECORD,
         }
+    }
+
+    /// Whether the bytes were damaged on their way or at rest, so that reading or sending again
+    /// may help.
+    #[must_use]
+    pub const fn is_corruption(&self) -> bool {
+        self.error_code().0 == ErrorCode::CORRUPT_MESSAGE.0
     }
 }
 
@@ -170,7 +177,9 @@ mod tests {
         let crc = RecordError::Crc { stated: 1, computed: 0xdead_beef };
         assert_eq!(crc.to_string(), "checksum 0xdeadbeef differs from the stated 0x00000001");
         assert!(crc.is_corruption());
+        assert_eq!(crc.error_code(), ErrorCode::CORRUPT_MESSAGE);
         assert!(!RecordError::KeyMissing { index: 0 }.is_corruption());
+        assert_eq!(RecordError::LegacyMagic(1).error_code(), ErrorCode::INVALID_RECORD);
         let damaged = RecordError::Decompression(Compression::Lz4);
         assert_eq!(damaged.to_string(), "the lz4 section is damaged");
     }

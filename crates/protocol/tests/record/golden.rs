@@ -1,6 +1,6 @@
 //! Batches that Kafka's own classes wrote, beside what Kafka's own classes read from them.
 //!
-//! `Golden.java` in the folder of the files made them; Java is not needed to run this.
+//! `xtask/java/GoldenRecords.java` made them; Java is not needed to run this.
 
 use std::fmt::Write;
 
