@@ -22,11 +22,18 @@ use crate::json::{Number, Path, write_number, write_text_bytes};
 use syntax::Node;
 
 /// A compiled expression.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Expression {
     text: String,
     root: Node,
     kinds: Kinds,
+}
+
+impl fmt::Debug for Expression {
+    /// The canonical text: plans are read by people, and trees are not.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Expression({})", self.root)
+    }
 }
 
 impl PartialEq for Expression {
@@ -72,6 +79,14 @@ impl Expression {
     #[must_use]
     pub fn is_record_key(&self) -> bool {
         self.root.is_record_key()
+    }
+
+    /// Whether it looks at nothing but the value, so that it gives the same wherever the record is.
+    #[must_use]
+    pub fn reads_only_value(&self) -> bool {
+        !self.root.mentions(
+            &|kind| matches!(kind, syntax::Kind::Fact(fact) if *fact != syntax::Fact::Value),
+        )
     }
 
     /// Whether its value can be true or false, as far as that is known before it runs.

@@ -1,7 +1,9 @@
 //! See ARCHITECTURE.md.
 pub mod diagnose;
 pub mod expression;
+pub mod graph;
 pub mod json;
 pub mod limits;
+pub mod plan;
 pub mod sink;
 pub mod spec;

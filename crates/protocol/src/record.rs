@@ -25,6 +25,7 @@ mod error;
 mod header;
 mod iter;
 pub mod limits;
+mod retain;
 mod stamp;
 mod validate;
 mod varint;
@@ -38,5 +39,6 @@ pub use header::{
     BATCH_HEADER_BYTES, BATCH_PREFIX_BYTES, BatchHeader, ProducerIdentity, sequence_add,
 };
 pub use iter::{HeaderIter, HeaderRef, Headers, Record, RecordIter};
+pub use retain::{Retained, empty_batch, retain_records};
 pub use stamp::{rewrite_producer, stamp, stamp_append_time, stamp_max_timestamp};
 pub use validate::{RecordFacts, validate_records};

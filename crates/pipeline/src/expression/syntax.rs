@@ -119,6 +119,28 @@ impl Node {
     pub(crate) fn is_record_key(&self) -> bool {
         self.kind == Kind::Fact(Fact::Key)
     }
+
+    /// Whether a part of it is such a thing.
+    pub(crate) fn mentions(&self, wanted: &dyn Fn(&Kind) -> bool) -> bool {
+        if wanted(&self.kind) {
+            return true;
+        }
+        match &self.kind {
+            Kind::Null
+            | Kind::Bool(_)
+            | Kind::Number(_)
+            | Kind::Text(_)
+            | Kind::Path(_)
+            | Kind::Fact(_) => false,
+            Kind::Not(inner) | Kind::Negate(inner) => inner.mentions(wanted),
+            Kind::Binary(_, left, right) => left.mentions(wanted) || right.mentions(wanted),
+            Kind::In(left, items) => {
+                left.mentions(wanted) || items.iter().any(|item| item.mentions(wanted))
+            }
+            Kind::Choose(parts) => parts.iter().any(|part| part.mentions(wanted)),
+            Kind::Call(_, arguments) => arguments.iter().any(|part| part.mentions(wanted)),
+        }
+    }
 }
 
 /// Reads a whole expression.

@@ -87,7 +87,7 @@ impl Compression {
             Self::Gzip => gzip(plain, out),
             Self::Snappy => snappy::compress(plain, out),
             Self::Lz4 => lz4(plain, out),
-            Self::Zstd => zstd::stream::copy_encode(plain, out, ZSTD_LEVEL),
+            Self::Zstd => zstd(plain, out),
         };
         done.map_err(|_| RecordError::CompressionFailed(self))
     }
@@ -137,6 +137,15 @@ fn lz4(plain: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
     let mut encoder = FrameEncoder::with_frame_info(frame, out);
     encoder.write_all(plain)?;
     encoder.try_finish().map_err(io::Error::from)
+}
+
+// In one piece, so that the codec knows the size and sets up no larger tables than it needs.
+fn zstd(plain: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+    let start = out.len();
+    out.resize(start + zstd::zstd_safe::compress_bound(plain.len()), 0);
+    let written = zstd::bulk::compress_to_buffer(plain, &mut out[start..], ZSTD_LEVEL)?;
+    out.truncate(start + written);
+    Ok(())
 }
 
 impl fmt::Display for Compression {

@@ -108,6 +108,17 @@ impl<'a> Cursor<'a> {
         self.raw(VARLONG_BYTES_MAX).map(unzigzag)
     }
 
+    /// The whole record that starts here, its length included.
+    pub(super) fn record_bytes(&mut self) -> Result<&'a [u8], RecordError> {
+        let start = self.rest;
+        let length = self.varint()?;
+        let Ok(length) = usize::try_from(length) else {
+            return Err(RecordError::RecordLength(i64::from(length)));
+        };
+        self.take(length)?;
+        Ok(&start[..start.len() - self.rest.len()])
+    }
+
     fn raw(&mut self, bytes_max: usize) -> Result<u64, RecordError> {
         let mut raw = 0_u64;
         for index in 0..bytes_max {

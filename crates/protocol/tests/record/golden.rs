@@ -7,7 +7,8 @@ use std::fmt::Write;
 use bytes::Bytes;
 use protocol::record::{
     Batch, BatchBuilder, BatchHeader, BatchOptions, Batches, ControlType, ProducerIdentity, Record,
-    RecordError, control_batch, control_type, stamp, stamp_append_time, validate_records,
+    RecordError, control_batch, control_type, empty_batch, stamp, stamp_append_time,
+    validate_records,
 };
 
 macro_rules! golden_files {
@@ -213,4 +214,11 @@ fn a_compacted_topic_wants_keys() {
     let batch = Batch::parse(&golden("large_zstd")).unwrap();
     let facts = validate_records(&batch, true, PLAIN_BYTES_MAX).unwrap();
     assert_eq!(facts.max_timestamp_offset(500), 502);
+}
+
+#[test]
+fn an_empty_batch_is_kept_byte_for_byte() {
+    let kept = golden("empty_kept");
+    let header = BatchHeader::parse(&kept).unwrap();
+    assert_eq!(empty_batch(&header), kept);
 }
