@@ -1,0 +1,3 @@
+//! What the members of consumer groups are to their coordinator.
+
+pub(crate) mod membership;
