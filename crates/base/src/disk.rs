@@ -5,6 +5,7 @@
 //! runs [`conformance`].
 
 pub mod conformance;
+pub mod lock;
 pub mod real;
 
 use std::fmt::Debug;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use base::clock::Clock;
 use base::rng::Random;
 
+use crate::metadata::Metadata;
 use crate::options::BrokerOptions;
+use crate::partition::Partitions;
 use crate::traffic::Traffic;
 use crate::view::BrokerView;
 
@@ -15,6 +17,8 @@ pub(crate) struct Broker {
     pub(crate) options: BrokerOptions,
     pub(crate) cluster_id: String,
     pub(crate) advertised: (String, u16),
+    pub(crate) metadata: Metadata,
+    pub(crate) partitions: Arc<Partitions>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Random>,
     pub(crate) traffic: Traffic,

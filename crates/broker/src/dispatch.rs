@@ -6,12 +6,17 @@ use std::sync::Arc;
 use base::chunk::Chunk;
 use bytes::Bytes;
 use protocol::api::{ApiKey, Request};
+use protocol::error_code::ErrorCode;
 use protocol::header::{RequestHeader, ResponseHeader};
 use protocol::wire::{DecodeError, EncodeError, Message as _, Reader, Writer};
 
 use crate::broker::Broker;
 use crate::connection::Answer;
-use crate::handler::{Call, api_versions, sasl_authenticate, sasl_handshake};
+use crate::handler::{
+    Call, api_versions, create_partitions, create_topics, delete_records, delete_topics,
+    describe_cluster, describe_configs, fetch, incremental_alter_configs, list_offsets, metadata,
+    offset_for_leader_epoch, produce, sasl_authenticate, sasl_handshake,
+};
 
 /// Why a request ends its connection instead of getting an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +27,8 @@ pub(crate) enum Refusal {
     Version { key: ApiKey, version: i16 },
     /// The bytes are no such request.
     Decode { key: Option<ApiKey>, cause: DecodeError },
+    /// A request that wants no answer failed, and ending the connection is the only way to tell.
+    Unanswered { key: ApiKey, cause: ErrorCode },
     /// The answer cannot be written in this version, which is a fault of this broker.
     Encode { key: ApiKey, version: i16, cause: EncodeError },
 }
@@ -33,6 +40,9 @@ impl fmt::Display for Refusal {
             Self::Version { key, version } => write!(f, "{key:?} has no version {version}"),
             Self::Decode { key: Some(key), cause } => write!(f, "no {key:?} request: {cause}"),
             Self::Decode { key: None, cause } => write!(f, "no request header: {cause}"),
+            Self::Unanswered { key, cause } => {
+                write!(f, "{key:?} without acknowledgement failed: {cause}")
+            }
             Self::Encode { key, version, cause } => {
                 write!(f, "the answer to {key:?} does not fit version {version}: {cause}")
             }
@@ -65,9 +75,29 @@ pub(crate) async fn begin(
     }
     let call = Call { version, client_id: header.client_id, peer: Arc::clone(peer) };
     let exchange = Exchange { key, correlation_id, call };
-    let broker = Arc::clone(broker);
     let body = reader.rest();
+    if key == ApiKey::Produce {
+        return begin_produce(broker, exchange, &body).await;
+    }
+    let broker = Arc::clone(broker);
     Ok(Box::pin(async move { route(&broker, &exchange, &body).await }))
+}
+
+/// Puts a Produce into the log's queue; the answer waits for the group commit.
+async fn begin_produce(
+    broker: &Broker,
+    exchange: Exchange,
+    body: &Bytes,
+) -> Result<Answer, Refusal> {
+    let in_progress = produce::begin(broker, &exchange.call, exchange.decode(body)?).await;
+    Ok(Box::pin(async move {
+        let wants_answer = in_progress.wants_answer();
+        match in_progress.finish().await {
+            (response, _) if wants_answer => exchange.encode(&response),
+            (_, None) => Ok(None),
+            (_, Some(cause)) => Err(Refusal::Unanswered { key: ApiKey::Produce, cause }),
+        }
+    }))
 }
 
 /// An unknown version ends the connection, but for the request that asks for the versions.
@@ -97,19 +127,49 @@ async fn route(
         }
         ApiKey::SaslHandshake => exchange.encode(&sasl_handshake::handle()),
         ApiKey::SaslAuthenticate => exchange.encode(&sasl_authenticate::handle()),
-        key => {
-            let _ = broker;
-            Err(Refusal::Key { api_key: key.code() })
+        ApiKey::Fetch => {
+            exchange.encode(&fetch::handle(broker, call, exchange.decode(body)?).await)
         }
+        ApiKey::ListOffsets => {
+            exchange.encode(&list_offsets::handle(broker, call, exchange.decode(body)?))
+        }
+        ApiKey::Metadata => {
+            exchange.encode(&metadata::handle(broker, call, exchange.decode(body)?).await)
+        }
+        ApiKey::CreateTopics => {
+            exchange.encode(&create_topics::handle(broker, call, exchange.decode(body)?).await)
+        }
+        ApiKey::DeleteTopics => {
+            exchange.encode(&delete_topics::handle(broker, call, exchange.decode(body)?).await)
+        }
+        ApiKey::DeleteRecords => {
+            exchange.encode(&delete_records::handle(broker, call, exchange.decode(body)?).await)
+        }
+        ApiKey::OffsetForLeaderEpoch => {
+            exchange.encode(&offset_for_leader_epoch::handle(broker, exchange.decode(body)?))
+        }
+        ApiKey::DescribeConfigs => {
+            exchange.encode(&describe_configs::handle(broker, exchange.decode(body)?))
+        }
+        ApiKey::CreatePartitions => {
+            exchange.encode(&create_partitions::handle(broker, call, exchange.decode(body)?).await)
+        }
+        ApiKey::IncrementalAlterConfigs => exchange
+            .encode(&incremental_alter_configs::handle(broker, call, exchange.decode(body)?).await),
+        ApiKey::DescribeCluster => {
+            exchange.encode(&describe_cluster::handle(broker, call, &exchange.decode(body)?))
+        }
+        // Handled by `begin_produce` before it comes here.
+        key => Err(Refusal::Key { api_key: key.code() }),
     }
 }
 
 impl Exchange {
     fn decode<R: Request>(&self, body: &Bytes) -> Result<R, Refusal> {
         debug_assert_eq!(R::KEY, self.key, "the handler belongs to another key");
+        // Bytes behind the request are ignored, as Kafka does: librdkafka's Metadata has some.
         let mut reader = Reader::new(body);
         R::decode(&mut reader, self.call.version)
-            .and_then(|request| reader.finish().map(|()| request))
             .map_err(|cause| Refusal::Decode { key: Some(self.key), cause })
     }
 

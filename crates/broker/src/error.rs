@@ -5,6 +5,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use commitlog::ReadError;
+use protocol::record::RecordError;
+use protocol::wire::DecodeError;
+
 /// Why a broker cannot start.
 #[derive(Debug)]
 pub enum Error {
@@ -31,6 +35,26 @@ pub enum Error {
     },
     /// The operating system refuses a thread.
     Thread(io::Error),
+    /// The store of logs, or the metadata log in it, cannot be opened.
+    Log(commitlog::Error),
+    /// The metadata log cannot be read from the disk.
+    MetadataRead(ReadError),
+    /// A batch of the metadata log is damaged.
+    MetadataRecord(RecordError),
+    /// A record of the metadata log is damaged, or of a newer Millstream.
+    MetadataForeign {
+        /// Where it stands.
+        offset: i64,
+        /// What is wrong with it.
+        cause: DecodeError,
+    },
+    /// The metadata log ends before its end.
+    MetadataEnd {
+        /// Where it ends.
+        offset: i64,
+    },
+    /// The flusher ended while the broker was starting.
+    Ended,
 }
 
 impl fmt::Display for Error {
@@ -45,6 +69,19 @@ impl fmt::Display for Error {
             Self::Folder { path, cause } => write!(f, "{}: {cause}", path.display()),
             Self::Listen { address, cause } => write!(f, "cannot listen on {address}: {cause}"),
             Self::Thread(cause) => write!(f, "cannot start a thread: {cause}"),
+            Self::Log(cause) => write!(f, "{cause}"),
+            Self::MetadataRead(cause) => write!(f, "the metadata log cannot be read: {cause}"),
+            Self::MetadataRecord(cause) => write!(f, "the metadata log is damaged: {cause}"),
+            Self::MetadataForeign { offset, cause: DecodeError::Version } => {
+                write!(f, "record {offset} of the metadata log is of a newer Millstream")
+            }
+            Self::MetadataForeign { offset, cause } => {
+                write!(f, "record {offset} of the metadata log is damaged: {cause}")
+            }
+            Self::MetadataEnd { offset } => {
+                write!(f, "the metadata log ends at offset {offset}, before its end")
+            }
+            Self::Ended => f.write_str("the log ended while the broker was starting"),
         }
     }
 }
@@ -52,10 +89,14 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::FolderInUse { .. } => None,
+            Self::FolderInUse { .. } | Self::MetadataEnd { .. } | Self::Ended => None,
             Self::Folder { cause, .. } | Self::Listen { cause, .. } | Self::Thread(cause) => {
                 Some(cause)
             }
+            Self::Log(cause) => Some(cause),
+            Self::MetadataRead(cause) => Some(cause),
+            Self::MetadataRecord(cause) => Some(cause),
+            Self::MetadataForeign { cause, .. } => Some(cause),
         }
     }
 }

@@ -28,3 +28,34 @@ pub const COMPLAINTS_PER_SECOND_MAX: u32 = 5;
 
 /// How long a connection that ends may take to send what is answered, in milliseconds.
 pub const CLOSE_WAIT_MS_MAX: u64 = 2_000;
+
+/// Longest topic name; Kafka's, which leaves room for the partition's number in a folder's name.
+pub const TOPIC_NAME_BYTES_MAX: usize = 249;
+
+/// Partitions of all topics together: each holds an open file and some kilobytes.
+pub const PARTITIONS_MAX: usize = 20_000;
+
+/// Producer ids that one record of the metadata log reserves; Kafka's block.
+pub const PRODUCER_ID_BLOCK: i64 = 1000;
+
+/// Changes of the metadata that wait for their turn.
+pub const METADATA_CHANGES_MAX: usize = 64;
+
+/// Deleted topics that a listener has not looked at yet, before deleting waits for it.
+pub const DELETIONS_WAITING_MAX: usize = 64;
+
+/// Bytes of the metadata log that are read at once when the broker starts.
+pub const METADATA_READ_BYTES: usize = 1 << 20;
+
+/// Largest batch of the metadata log: a topic with all its configs stays far below.
+pub const METADATA_BATCH_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes that one batch may hold once it is decompressed: what a producer sends in good faith
+/// stays below, and a bomb ends here.
+pub const DECOMPRESSED_BATCH_BYTES_MAX: usize = 128 << 20;
+
+/// Bytes of batches in one answer; Kafka's `fetch.max.bytes` of a broker.
+pub const FETCH_BYTES_MAX: usize = 55 << 20;
+
+/// Longest that a Fetch may wait, in milliseconds: an idle connection would be closed then.
+pub const FETCH_WAIT_MS_MAX: u64 = CONNECTION_IDLE_MS_MAX / 2;

@@ -60,7 +60,7 @@ impl BrokerOptions {
             group_initial_rebalance_delay_ms: 0,
             transaction_timeout_ms_max: 15 * 60 * 1000,
             free_bytes_min: 64 << 20,
-            maintenance_interval_ms: 5_000,
+            maintenance_interval_ms: 1_000,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use base::clock::Clock;
 use base::disk::Disk;
 use base::rng::Random;
-use base::uuid::Uuid;
+use commitlog::Command;
 use runtime::shutdown::{Shutdown, Trigger};
 use runtime::stream::{Listener, MemoryConnector};
 use runtime::task::{self, Task};
@@ -17,20 +17,27 @@ use tracing::{info, warn};
 use crate::broker::Broker;
 use crate::connection;
 use crate::error::Error;
+use crate::folder::{self, Folder, World};
 use crate::limits::CLOSE_WAIT_MS_MAX;
+use crate::metadata::service::{self, Parts};
 use crate::options::BrokerOptions;
+use crate::partition::Partitions;
+use crate::store::Store;
 use crate::traffic::Traffic;
 use crate::view::BrokerView;
+use crate::watch::Watches;
 
 /// A broker that runs. Dropping it without [`Running::stop`] leaves it running until its executor
 /// ends, and then means the same as kill -9.
 #[derive(Debug)]
 pub struct Running {
     broker: Arc<Broker>,
+    folder: Folder,
     connector: MemoryConnector,
     address: Option<SocketAddr>,
     trigger: Trigger,
     doors: Vec<Task<()>>,
+    upkeep: Task<()>,
 }
 
 impl Running {
@@ -44,23 +51,31 @@ impl Running {
         disk: Arc<dyn Disk>,
         rng: Arc<dyn Random>,
     ) -> Result<Self, Error> {
-        disk.create_dir_all(&options.data_dir)
-            .map_err(|cause| Error::Folder { path: options.data_dir.clone(), cause })?;
+        let world = World { clock, disk, rng };
+        // The address first: whoever is told that it is taken has not touched the folder.
         let (connector, memory) = Listener::memory();
-        let socket = match options.listen {
-            Some(address) => Some(
-                Listener::tcp(address).await.map_err(|cause| Error::Listen { address, cause })?,
-            ),
-            None => None,
-        };
+        let socket = listen(options.listen).await?;
         let address = socket.as_ref().and_then(Listener::address);
+        let watches = Arc::new(Watches::default());
+        let (folder, queue, report) = folder::open(&options, &world, &watches).await?;
+        let partitions = Arc::new(Partitions::new(Store::new(queue), watches));
+        let parts = Parts {
+            partitions: Arc::clone(&partitions),
+            clock: Arc::clone(&world.clock),
+            rng: Arc::clone(&world.rng),
+        };
+        let metadata = service::start(&options, parts, &report.logs).await?;
         let (trigger, end) = shutdown::pair();
+        let upkeep = upkeep(Arc::clone(&partitions), options.maintenance_interval_ms, end.clone());
+        let upkeep = task::spawn("upkeep", upkeep);
         let broker = Arc::new(Broker {
-            cluster_id: Uuid::random(rng.as_ref()).to_string(),
+            cluster_id: report.identity.cluster_id.to_string(),
             advertised: advertised(&options, address),
             options,
-            clock,
-            rng,
+            metadata,
+            partitions,
+            clock: world.clock,
+            rng: world.rng,
             traffic: Traffic::new(),
         });
         let doors = std::iter::once(memory)
@@ -69,7 +84,7 @@ impl Running {
                 task::spawn("accept", accept(Arc::clone(&broker), listener, end.clone()))
             })
             .collect();
-        Ok(Self { broker, connector, address, trigger, doors })
+        Ok(Self { broker, folder, connector, address, trigger, doors, upkeep })
     }
 
     /// Makes connections inside this process.
@@ -91,16 +106,47 @@ impl Running {
     }
 
     /// Ends the broker: connections close, the log is flushed and marked clean.
-    pub async fn stop(self) {
+    ///
+    /// # Errors
+    /// [`Error::Log`] when the end could not be made a clean one; the next start then recovers.
+    pub async fn stop(self) -> Result<(), Error> {
         self.trigger.fire();
         for door in self.doors {
             door.join().await;
         }
+        self.upkeep.join().await;
         let wait = Duration::from_millis(CLOSE_WAIT_MS_MAX);
         if timer::timeout(wait, self.broker.traffic.drained()).await.is_err() {
             warn!(connections = self.broker.traffic.open(), "connections did not end in time");
         }
+        let closed = self.broker.partitions.store().close().await;
+        let Folder { lock, flusher } = self.folder;
+        task::blocking(move || flusher.join()).await;
+        drop(lock);
         info!("broker stopped");
+        closed.map_err(|error| error.map_or(Error::Ended, Error::Log))
+    }
+}
+
+async fn listen(address: Option<SocketAddr>) -> Result<Option<Listener>, Error> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let listener = Listener::tcp(address).await;
+    listener.map(Some).map_err(|cause| Error::Listen { address, cause })
+}
+
+/// Retention, cleaning and checkpoints, in turn with everything else that the flusher does.
+async fn upkeep(partitions: Arc<Partitions>, interval_ms: u64, mut end: Shutdown) {
+    let interval = Duration::from_millis(interval_ms.max(1));
+    loop {
+        runtime::select! {
+            () = timer::sleep(interval) => {}
+            () = end.requested() => return,
+        }
+        if !partitions.store().tell(|| Command::Maintain).await {
+            return;
+        }
     }
 }
 

@@ -25,12 +25,17 @@ pub(crate) fn version_max(key: ApiKey) -> i16 {
     }
 }
 
-fn range(key: ApiKey) -> ApiVersion {
-    ApiVersion {
-        api_key: key.code(),
-        min_version: key.version_min(),
-        max_version: version_max(key),
+/// Lowest version of a key that clients are offered. Librdkafka before 2.11.1 takes gzip and snappy
+/// for unsupported unless Produce begins at 0, although nobody sends that any more (KAFKA-18659).
+fn version_min(key: ApiKey) -> i16 {
+    match key {
+        ApiKey::Produce => 0,
+        other => other.version_min(),
     }
+}
+
+fn range(key: ApiKey) -> ApiVersion {
+    ApiVersion { api_key: key.code(), min_version: version_min(key), max_version: version_max(key) }
 }
 
 pub(crate) fn handle(call: &Call, request: &ApiVersionsRequest) -> ApiVersionsResponse {
