@@ -124,7 +124,7 @@ fn real_clients(run: &mut Run, quick: bool) -> Result<(), String> {
         let name = format!("{} clients against millstream up", suite.name());
         run.step(&name, || match why_not(suite) {
             Some(missing) => Ok(Outcome::Skipped(missing.to_owned())),
-            None => with_broker(|bootstrap| suite.run(bootstrap)).map(|()| Outcome::Passed),
+            None => with_broker(|bootstrap| suite.run(bootstrap, "")).map(|()| Outcome::Passed),
         })?;
     }
     Ok(())

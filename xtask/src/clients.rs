@@ -37,14 +37,14 @@ impl Suite {
         }
     }
 
-    /// Runs the suite against a broker.
+    /// Runs the cases whose names contain the text against a broker.
     ///
     /// # Errors
     /// That a case failed, or why the suite cannot be prepared.
-    pub(crate) fn run(self, bootstrap: &str) -> Result<(), String> {
+    pub(crate) fn run(self, bootstrap: &str, cases: &str) -> Result<(), String> {
         match self {
-            Self::Python => run_python(bootstrap),
-            Self::Java => run_java(bootstrap),
+            Self::Python => run_python(bootstrap, cases),
+            Self::Java => run_java(bootstrap, cases),
         }
         .map_err(|error| format!("{} clients: {error}", self.name()))
     }
@@ -52,22 +52,23 @@ impl Suite {
 
 /// Runs the command.
 pub(crate) fn run(words: &[&str]) -> Result<(), String> {
-    let usage = "clients --bootstrap HOST:PORT [--only python|java]";
-    let (bootstrap, only) = match words {
-        ["--bootstrap", bootstrap] => (bootstrap, None),
-        ["--bootstrap", bootstrap, "--only", only] => (bootstrap, Some(*only)),
-        _ => return Err(usage.to_owned()),
+    let usage = "clients --bootstrap HOST:PORT [--only python|java] [--case TEXT]";
+    let option = |name: &str| {
+        words.chunks(2).find(|pair| pair[0] == name).and_then(|pair| pair.get(1)).copied()
     };
+    let known = ["--bootstrap", "--only", "--case"];
+    let bootstrap = option("--bootstrap").ok_or(usage)?;
+    let (only, cases) = (option("--only"), option("--case").unwrap_or(""));
     let wanted = |suite: &Suite| only.is_none_or(|only| only == suite.name());
     let suites: Vec<Suite> = Suite::ALL.into_iter().filter(wanted).collect();
-    if suites.is_empty() {
+    if suites.is_empty() || !words.chunks(2).all(|pair| known.contains(&pair[0])) {
         return Err(usage.to_owned());
     }
     let mut failures = Vec::new();
     for suite in suites {
         match suite.missing() {
             Some(missing) => println!("skipped {} clients: {missing}", suite.name()),
-            None => failures.extend(suite.run(bootstrap).err()),
+            None => failures.extend(suite.run(bootstrap, cases).err()),
         }
     }
     if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
@@ -77,13 +78,13 @@ fn home() -> PathBuf {
     workspace::target().join("clients")
 }
 
-fn run_python(bootstrap: &str) -> Result<(), String> {
+fn run_python(bootstrap: &str, cases: &str) -> Result<(), String> {
     let python = python()?;
     let suite = Path::new(PYTHON_FOLDER).join("suite.py");
     let mut command = workspace::command(&python.to_string_lossy());
     // No byte code beside the sources: a check never writes the tree.
     let command = command.env("PYTHONDONTWRITEBYTECODE", "1").arg("-u").arg(suite);
-    workspace::run(command.args(["--bootstrap", bootstrap]))
+    workspace::run(command.args(["--bootstrap", bootstrap, "--only", cases]))
 }
 
 /// The interpreter of the suite's own environment, which is made when its requirements change.
@@ -106,7 +107,7 @@ fn python() -> Result<PathBuf, String> {
     Ok(python)
 }
 
-fn run_java(bootstrap: &str) -> Result<(), String> {
+fn run_java(bootstrap: &str, cases: &str) -> Result<(), String> {
     let libs = kafka::jars()?;
     let classes = home().join("java");
     fs::create_dir_all(&classes).map_err(|error| error.to_string())?;
@@ -116,7 +117,8 @@ fn run_java(bootstrap: &str) -> Result<(), String> {
     workspace::output_of(compile)?;
     let scratch = home().join("scratch");
     let mut java = kafka::java_with(&classes)?;
-    let java = java.arg("Suite").args(["--bootstrap", bootstrap, "--scratch"]).arg(scratch);
+    let java = java.arg("Suite").args(["--bootstrap", bootstrap, "--only", cases, "--scratch"]);
+    let java = java.arg(scratch);
     workspace::run(java)
 }
 

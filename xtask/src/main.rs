@@ -19,7 +19,7 @@ const HELP: &str = "\
 cargo xtask <command>
 
   test [--quick]              run every check; never writes the tree
-  clients --bootstrap H:P     run the real clients' suites there; --only python|java
+  clients --bootstrap H:P     run the real clients there; [--only python|java] [--case TEXT]
   codegen [--check]           generate the messages of the protocol from their schema files
   fix                         format the sources and generate what is generated
   golden                      write the golden files of the protocol with Kafka's own classes

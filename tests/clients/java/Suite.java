@@ -14,6 +14,9 @@ public class Suite {
     interface Work { void run() throws Exception; }
     record Case(String name, Work work) {}
 
+    /** A healthy broker needs a tenth of this. */
+    static final long SUITE_SECONDS_MAX = 120;
+
     static final PrintStream OUT = System.out;
     static final AtomicInteger passed = new AtomicInteger();
     static String bootstrap;
@@ -25,6 +28,8 @@ public class Suite {
         bootstrap = given.get("--bootstrap");
         scratch = Path.of(given.get("--scratch"));
         String only = given.getOrDefault("--only", "");
+        String[] address = bootstrap.split(":");
+        new java.net.Socket(address[0], Integer.parseInt(address[1])).close();
         // Tools share one standard output, so they run one after another, and clients beside them.
         List<List<Case>> lanes = List.of(Tools.cases(), Streams.cases(), Clients.cases());
         ExecutorService lanesPool = Executors.newFixedThreadPool(lanes.size());
@@ -37,7 +42,12 @@ public class Suite {
             if (lane == lanes.get(2)) wanted.forEach(c -> running.add(clientPool.submit(() -> run(c))));
             else running.add(lanesPool.submit(() -> wanted.forEach(Suite::run)));
         }
-        for (Future<?> one : running) one.get();
+        long end = System.nanoTime() + SUITE_SECONDS_MAX * 1_000_000_000L;
+        try {
+            for (Future<?> one : running) one.get(Math.max(1, end - System.nanoTime()), TimeUnit.NANOSECONDS);
+        } catch (TimeoutException late) {
+            say("FAIL the rest: not within the suite's time");
+        }
         say(passed.get() + " of " + count + " cases passed");
         // Clients that a failed case left open must not keep the program alive.
         Runtime.getRuntime().halt(count > 0 && passed.get() == count ? 0 : 1);

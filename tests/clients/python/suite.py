@@ -5,11 +5,12 @@ A case's name is a cell of the README's compatibility table.
 """
 
 import argparse
-import sys
+import os
+import socket
 import threading
 import time
 import traceback
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import cases
 import confluent_cases
@@ -18,6 +19,8 @@ import kafka_python_cases
 # Most cases wait for the broker, so a few run side by side.
 WORKERS = 4
 SLOW_SECONDS_MIN = 5
+# A healthy broker needs a tenth of this.
+SUITE_SECONDS_MAX = 120
 
 
 def run(case, bootstrap, lock):
@@ -43,12 +46,18 @@ def main():
     arguments = parser.parse_args()
     wanted = [case for case in cases.ALL if arguments.only in case.name]
     assert confluent_cases and kafka_python_cases, "importing them registers their cases"
+    host, port = arguments.bootstrap.rsplit(":", 1)
+    socket.create_connection((host, int(port)), timeout=5).close()
     lock = threading.Lock()
-    with ThreadPoolExecutor(WORKERS) as pool:
-        results = [pool.submit(run, case, arguments.bootstrap, lock) for case in wanted]
-        passed = [result.result() for result in results]
-    print(f"{sum(passed)} of {len(passed)} cases passed", flush=True)
-    sys.exit(0 if passed and all(passed) else 1)
+    pool = ThreadPoolExecutor(WORKERS)
+    futures = {pool.submit(run, case, arguments.bootstrap, lock): case for case in wanted}
+    done, late = wait(futures, timeout=SUITE_SECONDS_MAX)
+    for future in late:
+        print(f"FAIL {futures[future].name}: not within the suite's time", flush=True)
+    passed = sum(future.result() for future in done)
+    print(f"{passed} of {len(wanted)} cases passed", flush=True)
+    # A client that hangs in a failed case must not keep the program alive.
+    os._exit(0 if wanted and passed == len(wanted) else 1)
 
 
 if __name__ == "__main__":

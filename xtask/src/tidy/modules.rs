@@ -74,6 +74,7 @@ pub(super) fn check_reachable(tree: &Tree, report: &mut Report) {
         for name in source.code.iter().filter_map(|line| declared_module(line)) {
             reached.extend(children(&source.path, name));
         }
+        reached.extend(source.raw.iter().filter_map(|line| named_file(&source.path, line)));
     }
     for source in tree.sources().filter(|source| !is_root(&source.path)) {
         if !reached.contains(&source.path) {
@@ -107,6 +108,13 @@ fn declared_module(line: &str) -> Option<&str> {
     let (before, name) = text.rsplit_once("mod ")?;
     let visible = before.is_empty() || before.starts_with("pub") || before.ends_with("] ");
     visible.then_some(name)
+}
+
+/// The file that `#[path = ".."]` names.
+fn named_file(parent: &str, line: &str) -> Option<String> {
+    let name = line.trim().strip_prefix("#[path = \"")?.strip_suffix("\"]")?;
+    let (folder, _) = parent.rsplit_once('/')?;
+    Some(format!("{folder}/{name}"))
 }
 
 /// Where the module may stand.
@@ -164,11 +172,13 @@ pub(super) mod tests {
             ("crates/client/src/a.rs", "//! A.\nmod b;\n"),
             ("crates/client/src/a/b.rs", "//! B.\n"),
             ("crates/client/src/c.rs", "//! C.\n"),
+            ("crates/client/src/a/d.rs", "//! D.\n#[path = \"d_test.rs\"]\nmod tests;\n"),
+            ("crates/client/src/a/d_test.rs", "//! D's tests.\n"),
             ("crates/client/tests/it.rs", "//! It.\n"),
         ]);
         let mut report = Report::default();
         check_reachable(&tree, &mut report);
         let paths: Vec<&str> = report.violations.iter().map(|v| v.path.as_str()).collect();
-        assert_eq!(paths, ["crates/client/src/c.rs"]);
+        assert_eq!(paths, ["crates/client/src/c.rs", "crates/client/src/a/d.rs"]);
     }
 }
