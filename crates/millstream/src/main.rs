@@ -8,6 +8,10 @@ mod envelope;
 mod format;
 #[cfg_attr(not(test), expect(dead_code, reason = "wired by the commands"))]
 mod offset_spec;
+#[cfg_attr(not(test), expect(dead_code, reason = "wired by the commands"))]
+mod render;
 mod shown;
+#[expect(dead_code, reason = "wired by the commands")]
+mod terminal;
 
 fn main() {}
