@@ -3,9 +3,11 @@
 //! It reads every file that git knows or would take in, applies all rules, drops what the table of
 //! exceptions allows, and prints everything that is left as `path:line: [rule] what, use instead`.
 
+mod apis;
 mod bans;
 mod crates;
 mod exceptions;
+mod history;
 mod licences;
 mod logs;
 mod modules;
@@ -77,6 +79,7 @@ fn file_rules() -> Vec<FileRule> {
 }
 
 const TREE_RULES: &[TreeRule] = &[
+    TreeRule { check: apis::check },
     TreeRule { check: crates::check_arrows },
     TreeRule { check: crates::check_sizes },
     TreeRule { check: crates::check_profile },
@@ -103,6 +106,7 @@ pub(crate) fn run() -> Result<(), String> {
         (rule.check)(&tree, &mut report);
     }
     licences::check(&mut report)?;
+    history::check(&mut report)?;
     let mut left = exceptions::apply(report.violations, &tree);
     left.sort();
     for violation in &left {
