@@ -18,7 +18,7 @@ pub use evaluate::EvalError;
 pub use facts::{Headers, NoHeaders, RecordFacts};
 
 use crate::diagnose::{Diagnostic, Span};
-use crate::json::{Number, Path, write_number, write_text_bytes};
+use crate::json::{Number, Path, Step, write_number, write_text_bytes};
 use syntax::Node;
 
 /// A compiled expression.
@@ -27,6 +27,7 @@ pub struct Expression {
     text: String,
     root: Node,
     kinds: Kinds,
+    origin: Span,
 }
 
 impl fmt::Debug for Expression {
@@ -60,13 +61,19 @@ impl Expression {
     pub fn field(name: &str) -> Self {
         let path = Path::field(name);
         let text = path.to_string();
-        Self { text, root: Node::path(path), kinds: Kinds::ANY }
+        Self { text, root: Node::path(path), kinds: Kinds::ANY, origin: Span::default() }
     }
 
     /// The text as it was written.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Where it was written; the start of the file for one that nobody wrote.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        self.origin
     }
 
     /// The same expression in one spelling, for comparisons and fingerprints.
@@ -84,9 +91,28 @@ impl Expression {
     /// Whether it looks at nothing but the value, so that it gives the same wherever the record is.
     #[must_use]
     pub fn reads_only_value(&self) -> bool {
-        !self.root.mentions(
-            &|kind| matches!(kind, syntax::Kind::Fact(fact) if *fact != syntax::Fact::Value),
-        )
+        let mut only_value = true;
+        self.root.visit(&mut |node| {
+            if let syntax::Kind::Fact(fact) = &node.kind {
+                only_value &= *fact == syntax::Fact::Value;
+            }
+        });
+        only_value
+    }
+
+    /// The names of the fields of the value that it looks at, each once, in order.
+    #[must_use]
+    pub fn fields(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        self.root.visit(&mut |node| {
+            let syntax::Kind::Path(path) = &node.kind else { return };
+            if let Some(Step::Field(name)) = path.steps().first()
+                && !names.contains(&name.as_str())
+            {
+                names.push(name);
+            }
+        });
+        names
     }
 
     /// Whether its value can be true or false, as far as that is known before it runs.

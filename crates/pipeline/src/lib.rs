@@ -4,6 +4,7 @@ pub mod expression;
 pub mod graph;
 pub mod json;
 pub mod limits;
+pub mod lint;
 pub mod plan;
 pub mod sink;
 pub mod spec;

@@ -4,7 +4,7 @@
 //! that read one file agree, and a changed file can be compared with what ran before. A stage is a
 //! chain of tasks that run as function calls; between stages lie topics.
 
-mod names;
+pub(crate) mod names;
 mod outline;
 mod stages;
 mod topics;
@@ -12,6 +12,8 @@ mod topics;
 use std::collections::BTreeMap;
 
 pub use outline::{Change, Outline, OutlineError, StoreOutline, compare};
+
+pub(crate) use topics::{feeders, has_window_start};
 
 use crate::expression::Expression;
 use crate::spec::{Delivery, Form, Format, OnError, Spec, Start, TaskKind};

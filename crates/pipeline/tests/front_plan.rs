@@ -174,7 +174,7 @@ d d [\"key\"]
 #[test]
 fn an_outline_survives_its_text() {
     let outline = Outline::of(&plan(LIST));
-    assert_eq!(Outline::parse(&outline.to_text()), Ok(outline.clone()));
+    assert_eq!(Outline::parse(&outline.to_text()), Ok(outline));
     assert!(Outline::parse("millstream plan 2\n").is_err());
     assert!(Outline::parse("millstream plan 1\nstore x y z\n").is_err());
     assert!(Outline::parse("").is_err());

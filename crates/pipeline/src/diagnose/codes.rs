@@ -158,6 +158,9 @@ codes! {
     AT_LEAST_ONCE = "MS-1057", "records may be delivered twice",
         "`delivery: at_least_once` writes without transactions: after a crash some outputs come \
          again.";
+    ALWAYS_NULL = "MS-1058", "a field that is never there",
+        "The records that come in are made by a `count` or an `average`, and their documents have \
+         only the fields that the message names. The record's key is `@key`.";
 }
 
 /// All codes with their texts, in the order of the codes.

@@ -25,7 +25,7 @@ pub(crate) fn compile(text: &str, origin: Span, verbatim: bool) -> Result<Expres
         place.diagnostic(code, stop)
     })?;
     let kinds = kinds(&root).map_err(|stop| place.diagnostic(code::EXPRESSION_TYPES, stop))?;
-    Ok(Expression { text: text.to_owned(), root, kinds })
+    Ok(Expression { text: text.to_owned(), root, kinds, origin })
 }
 
 /// Where the expression stands in the file.

@@ -120,25 +120,27 @@ impl Node {
         self.kind == Kind::Fact(Fact::Key)
     }
 
-    /// Whether a part of it is such a thing.
-    pub(crate) fn mentions(&self, wanted: &dyn Fn(&Kind) -> bool) -> bool {
-        if wanted(&self.kind) {
-            return true;
-        }
+    /// Shows all parts to `see`, outer ones first.
+    pub(crate) fn visit<'n>(&'n self, see: &mut dyn FnMut(&'n Self)) {
+        see(self);
         match &self.kind {
             Kind::Null
             | Kind::Bool(_)
             | Kind::Number(_)
             | Kind::Text(_)
             | Kind::Path(_)
-            | Kind::Fact(_) => false,
-            Kind::Not(inner) | Kind::Negate(inner) => inner.mentions(wanted),
-            Kind::Binary(_, left, right) => left.mentions(wanted) || right.mentions(wanted),
-            Kind::In(left, items) => {
-                left.mentions(wanted) || items.iter().any(|item| item.mentions(wanted))
+            | Kind::Fact(_) => {}
+            Kind::Not(inner) | Kind::Negate(inner) => inner.visit(see),
+            Kind::Binary(_, left, right) => {
+                left.visit(see);
+                right.visit(see);
             }
-            Kind::Choose(parts) => parts.iter().any(|part| part.mentions(wanted)),
-            Kind::Call(_, arguments) => arguments.iter().any(|part| part.mentions(wanted)),
+            Kind::In(left, items) => {
+                left.visit(see);
+                items.iter().for_each(|item| item.visit(see));
+            }
+            Kind::Choose(parts) => parts.iter().for_each(|part| part.visit(see)),
+            Kind::Call(_, arguments) => arguments.iter().for_each(|part| part.visit(see)),
         }
     }
 }

@@ -1,0 +1,112 @@
+//! Notes and warnings about a pipeline that can run.
+
+use crate::diagnose::{Diagnostic, Span, code, nearest};
+use crate::graph::Graph;
+use crate::plan::{Plan, feeders, names};
+use crate::spec::{Delivery, OnError, Spec, Window, duration_text};
+
+pub(crate) fn check(spec: &Spec, graph: &Graph, diagnostics: &mut Vec<Diagnostic>) {
+    for task in &spec.tasks {
+        let id = &task.id.value;
+        if task.to.is_none() {
+            let title = format!("task `{id}` has no `to` and sends to the sink");
+            let note = Diagnostic::note(code::IMPLICIT_SINK, title);
+            diagnostics.push(note.at(task.id.span, "").help("write `to: sink` to make it visible"));
+        }
+        if let Some(window) = task.kind.window() {
+            diagnostics.extend(of_window(id, window, task.id.span));
+        }
+    }
+    unused(spec, graph, diagnostics);
+    dead_letters(spec, diagnostics);
+    guarantees(spec, diagnostics);
+}
+
+fn of_window(id: &str, window: &Window, span: Span) -> Option<Diagnostic> {
+    if window.implied {
+        let title =
+            format!("task `{id}` has no window and takes {}", duration_text(window.size_ms));
+        let note = Diagnostic::note(code::DEFAULT_WINDOW, title);
+        return Some(note.at(span, "").help("write `window: 10s` to make it visible"));
+    }
+    if window.every_ms == window.size_ms {
+        return None;
+    }
+    let times = window.size_ms.div_ceil(window.every_ms);
+    let title = format!(
+        "task `{id}` has window {} and every {}: each record is counted {times} times, \
+         once per window",
+        duration_text(window.size_ms),
+        duration_text(window.every_ms)
+    );
+    Some(Diagnostic::note(code::HOPPING, title).at(span, ""))
+}
+
+fn unused(spec: &Spec, graph: &Graph, diagnostics: &mut Vec<Diagnostic>) {
+    let mut warn = |title: String, span: Span, help: Option<String>| {
+        let warning = Diagnostic::warning(code::UNUSED, title).at(span, "never used");
+        diagnostics.push(warning.help_opt(help));
+    };
+    for (index, source) in spec.sources.iter().enumerate() {
+        if !graph.sources.iter().any(|read| read.contains(&index)) {
+            warn(format!("no task reads source `{}`", source.name.value), source.name.span, None);
+        }
+    }
+    for (index, sink) in spec.sinks.iter().enumerate() {
+        if feeders(graph, index).next().is_none() {
+            warn(format!("no task sends to sink `{}`", sink.name.value), sink.name.span, None);
+        }
+    }
+    for gateway in &spec.ingest {
+        let read = spec.sources.iter().any(|source| source.topic.value == gateway.topic.value);
+        if !read {
+            let title = format!("no source reads the topic of gateway `{}`", gateway.name.value);
+            warn(title, gateway.topic.span, None);
+        }
+    }
+    let plan = Plan::of(spec);
+    for (topic, settings) in &spec.topics {
+        if !plan.topics.contains_key(topic) {
+            let near = nearest(topic, plan.topics.keys().map(String::as_str));
+            let help = near.map(|near| format!("did you mean `{near}`?"));
+            warn(format!("the pipeline has no topic `{topic}`"), settings.span, help);
+        }
+    }
+    if let Some(topic) = spec.dead_letter.as_ref().filter(|_| plan.dead_letter.is_none()) {
+        let help = "write `on_error: dead_letter` at the tasks whose failures go there";
+        warn("no task sends records to the dead letters".to_owned(), topic.span, Some(help.into()));
+    }
+}
+
+fn dead_letters(spec: &Spec, diagnostics: &mut Vec<Diagnostic>) {
+    let parking: Vec<_> =
+        spec.tasks.iter().filter(|task| task.on_error == OnError::DeadLetter).collect();
+    let Some(first) = parking.first() else { return };
+    let ids: Vec<String> = parking.iter().map(|task| format!("`{}`", task.id.value)).collect();
+    let title = format!("a dead letter of {} leaves a gap in its key", ids.join(", "));
+    let note = Diagnostic::note(code::DEAD_LETTER_GAP, title)
+        .at(first.id.span, "")
+        .help("use `on_error: fail` where every record of a key must be counted");
+    diagnostics.push(note);
+}
+
+/// What is promised at each end.
+fn guarantees(spec: &Spec, diagnostics: &mut Vec<Diagnostic>) {
+    let plan = Plan::of(spec);
+    if plan.delivery == Delivery::AtLeastOnce {
+        let title = "`delivery: at_least_once`: after a crash some outputs come again";
+        diagnostics.push(Diagnostic::warning(code::AT_LEAST_ONCE, title).at(spec.name.span, ""));
+        return;
+    }
+    for sink in &spec.sinks {
+        let topic = names::sink_topic(spec, sink);
+        let mut title = format!("exactly once to topic `{topic}`, in one Kafka transaction");
+        for table in &sink.tables {
+            title.push_str(&format!(
+                ", and to table `{}` of {}, rows and positions in one database transaction",
+                table.table.value, table.file.value
+            ));
+        }
+        diagnostics.push(Diagnostic::note(code::GUARANTEE, title).at(sink.name.span, ""));
+    }
+}
