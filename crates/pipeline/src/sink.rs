@@ -28,7 +28,8 @@ pub trait Sink: Debug + Send {
     /// Claims the partitions for this holder and tells where to go on.
     ///
     /// The epoch of every claimed partition is raised, which fences older holders of them. What
-    /// was written before is kept. Opening again after an error is allowed.
+    /// was written before is kept. Opening again after an error is allowed. Positions describe
+    /// the rows of a table: where the table does not exist, they start again.
     ///
     /// # Errors
     /// When the database cannot be reached, or its tables are not what the sink needs.

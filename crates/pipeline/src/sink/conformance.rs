@@ -181,6 +181,7 @@ fn a_null_value_deletes(holders: &Holders) {
     opened(&mut *sink, &[0]);
     let done = written(&mut *sink, &[tombstone(0, 0, "a")], &[at(0, 1)]);
     assert_eq!(done.deleted, 0, "there is no table yet");
+    assert_eq!(opened(&mut *sink, &[0]).positions, [], "positions belong to a table");
     let batch = [record(0, 1, "a", "1"), record(0, 2, "b", "2"), tombstone(0, 3, "a")];
     let done = written(&mut *sink, &batch, &[at(0, 4)]);
     assert_eq!(done, Written { upserted: 2, deleted: 1, skipped: 0 });

@@ -59,11 +59,15 @@ impl Sink for MemorySink {
         let slots: Vec<Slot> = claim.partitions.iter().map(|at| slot(claim, *at)).collect();
         let held = |slot: &Slot| tables.offsets.get(slot).copied().unwrap_or_default();
         let epoch = slots.iter().map(|slot| held(slot).epoch).max().unwrap_or(0) + 1;
+        let is_new = tables.columns.is_empty();
         let mut positions = Vec::new();
         for slot in slots {
             let (topic, partition) = (slot.2.clone(), slot.3);
             let held = tables.offsets.entry(slot).or_default();
             held.epoch = epoch;
+            if is_new {
+                held.next_offset = 0;
+            }
             if held.next_offset > 0 {
                 positions.push(Position { topic, partition, next_offset: held.next_offset });
             }
