@@ -5,10 +5,12 @@ use std::sync::Arc;
 use base::clock::Clock;
 use base::rng::Random;
 
+use crate::group::service::Groups;
 use crate::metadata::Metadata;
 use crate::options::BrokerOptions;
 use crate::partition::Partitions;
 use crate::traffic::Traffic;
+use crate::transaction::service::Transactions;
 use crate::view::BrokerView;
 
 /// The parts of a running broker; handlers borrow it, connections share it.
@@ -19,6 +21,8 @@ pub(crate) struct Broker {
     pub(crate) advertised: (String, u16),
     pub(crate) metadata: Metadata,
     pub(crate) partitions: Arc<Partitions>,
+    pub(crate) groups: Groups,
+    pub(crate) transactions: Transactions,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Random>,
     pub(crate) traffic: Traffic,

@@ -13,9 +13,12 @@ use protocol::wire::{DecodeError, EncodeError, Message as _, Reader, Writer};
 use crate::broker::Broker;
 use crate::connection::Answer;
 use crate::handler::{
-    Call, api_versions, create_partitions, create_topics, delete_records, delete_topics,
-    describe_cluster, describe_configs, fetch, incremental_alter_configs, list_offsets, metadata,
-    offset_for_leader_epoch, produce, sasl_authenticate, sasl_handshake,
+    Call, add_offsets_to_txn, add_partitions_to_txn, api_versions, create_partitions,
+    create_topics, delete_groups, delete_records, delete_topics, describe_cluster,
+    describe_configs, describe_groups, end_txn, fetch, find_coordinator, heartbeat,
+    incremental_alter_configs, init_producer_id, join_group, leave_group, list_groups,
+    list_offsets, metadata, offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch,
+    produce, sasl_authenticate, sasl_handshake, sync_group, txn_offset_commit,
 };
 
 /// Why a request ends its connection instead of getting an answer.
@@ -159,7 +162,67 @@ async fn route(
         ApiKey::DescribeCluster => {
             exchange.encode(&describe_cluster::handle(broker, call, &exchange.decode(body)?))
         }
-        // Handled by `begin_produce` before it comes here.
+        key => route_coordinators(broker, exchange, key, body).await,
+    }
+}
+
+/// The requests that the two coordinators answer.
+async fn route_coordinators(
+    broker: &Broker,
+    exchange: &Exchange,
+    key: ApiKey,
+    body: &Bytes,
+) -> Result<Option<Vec<Chunk>>, Refusal> {
+    let call = &exchange.call;
+    match key {
+        ApiKey::FindCoordinator => {
+            exchange.encode(&find_coordinator::handle(broker, call, exchange.decode(body)?).await)
+        }
+        ApiKey::JoinGroup => {
+            exchange.encode(&join_group::handle(broker, call, exchange.decode(body)?).await)
+        }
+        ApiKey::SyncGroup => {
+            exchange.encode(&sync_group::handle(broker, exchange.decode(body)?).await)
+        }
+        ApiKey::Heartbeat => {
+            exchange.encode(&heartbeat::handle(broker, exchange.decode(body)?).await)
+        }
+        ApiKey::LeaveGroup => {
+            exchange.encode(&leave_group::handle(broker, call, exchange.decode(body)?).await)
+        }
+        ApiKey::OffsetCommit => {
+            exchange.encode(&offset_commit::handle(broker, call, exchange.decode(body)?).await)
+        }
+        ApiKey::OffsetFetch => {
+            exchange.encode(&offset_fetch::handle(broker, call, exchange.decode(body)?).await)
+        }
+        ApiKey::DescribeGroups => {
+            exchange.encode(&describe_groups::handle(broker, call, exchange.decode(body)?).await)
+        }
+        ApiKey::ListGroups => {
+            exchange.encode(&list_groups::handle(broker, exchange.decode(body)?).await)
+        }
+        ApiKey::DeleteGroups => {
+            exchange.encode(&delete_groups::handle(broker, exchange.decode(body)?).await)
+        }
+        ApiKey::OffsetDelete => {
+            exchange.encode(&offset_delete::handle(broker, exchange.decode(body)?).await)
+        }
+        ApiKey::InitProducerId => {
+            exchange.encode(&init_producer_id::handle(broker, call, exchange.decode(body)?).await)
+        }
+        ApiKey::AddPartitionsToTxn => exchange
+            .encode(&add_partitions_to_txn::handle(broker, call, exchange.decode(body)?).await),
+        ApiKey::AddOffsetsToTxn => {
+            exchange.encode(&add_offsets_to_txn::handle(broker, call, exchange.decode(body)?).await)
+        }
+        ApiKey::EndTxn => {
+            exchange.encode(&end_txn::handle(broker, call, exchange.decode(body)?).await)
+        }
+        ApiKey::TxnOffsetCommit => {
+            exchange.encode(&txn_offset_commit::handle(broker, call, exchange.decode(body)?).await)
+        }
+        // Produce is handled by `begin_produce` before it comes here, the others by `route`.
         key => Err(Refusal::Key { api_key: key.code() }),
     }
 }

@@ -3,7 +3,7 @@
 //! [`machine`] decides, [`service`] keeps the machine's time, writes what it wants written to
 //! `__consumer_offsets` and carries the answers back.
 
-pub(crate) mod group;
+pub(crate) mod classic;
 pub(crate) mod join;
 pub(crate) mod leave;
 mod load;
@@ -12,6 +12,7 @@ pub(crate) mod machine;
 mod machine_test;
 pub(crate) mod offsets;
 pub(crate) mod records;
+pub(crate) mod service;
 pub(crate) mod sync;
 pub(crate) mod view;
 

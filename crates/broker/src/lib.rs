@@ -14,27 +14,22 @@
 //!
 //! What breaks without it: nobody could reach the log.
 
-#[expect(dead_code, reason = "the coordinators that need the rest follow")]
 mod broker;
 mod config;
 mod connection;
+mod coordinator;
 mod dispatch;
 pub mod error;
 mod folder;
-#[expect(dead_code, reason = "the services that drive the machines follow")]
 mod group;
-#[expect(dead_code, reason = "the coordinators that need the rest follow")]
 mod handler;
 pub mod limits;
-#[expect(dead_code, reason = "the coordinators that need the rest follow")]
 mod metadata;
 pub mod options;
-#[expect(dead_code, reason = "the coordinators that need the rest follow")]
 mod partition;
 mod running;
 mod store;
 mod traffic;
-#[expect(dead_code, reason = "the services that drive the machines follow")]
 mod transaction;
 pub mod view;
 mod watch;

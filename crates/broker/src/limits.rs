@@ -59,3 +59,33 @@ pub const FETCH_BYTES_MAX: usize = 55 << 20;
 
 /// Longest that a Fetch may wait, in milliseconds: an idle connection would be closed then.
 pub const FETCH_WAIT_MS_MAX: u64 = CONNECTION_IDLE_MS_MAX / 2;
+
+/// Requests that wait for a coordinator; more wait in their connections.
+pub const COORDINATOR_MAILBOX_MAX: usize = 1024;
+
+/// Bytes of a coordinator's topic that are read at once when the broker starts.
+pub const COORDINATOR_LOAD_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes that a batch of a coordinator's topic may hold once it is decompressed.
+pub const COORDINATOR_BATCH_BYTES_MAX: usize = 64 << 20;
+
+/// Pause before a transaction marker that could not be written is tried again, in milliseconds.
+pub const MARKER_RETRY_MS: u64 = 100;
+
+/// Shortest session timeout of a group's member; Kafka's `group.min.session.timeout.ms`.
+pub const GROUP_SESSION_TIMEOUT_MS_MIN: i32 = 6_000;
+
+/// Longest session timeout of a group's member; Kafka's `group.max.session.timeout.ms`.
+pub const GROUP_SESSION_TIMEOUT_MS_MAX: i32 = 1_800_000;
+
+/// Members of a group: each rebalance sends the leader all of them.
+pub const GROUP_MEMBERS_MAX: usize = 10_000;
+
+/// Bytes of the text beside a committed offset; Kafka's `offset.metadata.max.bytes`.
+pub const OFFSET_METADATA_BYTES_MAX: usize = 4096;
+
+/// How long the offsets of a group without members are kept; Kafka's `offsets.retention.minutes`.
+pub const OFFSETS_RETENTION_MS: i64 = 7 * 24 * 3600 * 1000;
+
+/// How long an unused transactional id is kept; Kafka's `transactional.id.expiration.ms`.
+pub const TRANSACTIONAL_ID_EXPIRATION_MS: i64 = 7 * 24 * 3600 * 1000;

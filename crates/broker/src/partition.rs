@@ -117,7 +117,7 @@ impl Partitions {
     /// Hands batches over, waiting for room in the queue; the answer comes when they are stored.
     ///
     /// # Errors
-    /// As [`Self::append`], as far as it is known at once.
+    /// Why the batches are refused, as far as it is known at once.
     pub(crate) async fn begin_append(
         &self,
         log: LogId,
@@ -125,22 +125,6 @@ impl Partitions {
         origin: Origin,
     ) -> Result<Answer<AppendResult>, AppendError> {
         self.store.begin_append(log, request(batches, origin)).await
-    }
-
-    /// Stores batches and waits until they are as durable as the log promises.
-    ///
-    /// # Errors
-    /// What a client is told.
-    pub(crate) async fn append(
-        &self,
-        topic: &str,
-        partition: i32,
-        batches: Bytes,
-        origin: Origin,
-    ) -> Result<Appended, ErrorCode> {
-        let found = self.find(topic, partition)?;
-        let stored = self.store.append(found.log, request(batches, origin)).await;
-        stored.map_err(|error| code_of(&error))
     }
 
     /// Hands batches over without waiting; `then` is called once, on the flusher's thread or, when

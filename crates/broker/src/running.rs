@@ -18,14 +18,22 @@ use crate::broker::Broker;
 use crate::connection;
 use crate::error::Error;
 use crate::folder::{self, Folder, World};
-use crate::limits::CLOSE_WAIT_MS_MAX;
+use crate::group::service::Groups;
+use crate::limits::{
+    CLOSE_WAIT_MS_MAX, GROUP_MEMBERS_MAX, GROUP_SESSION_TIMEOUT_MS_MAX,
+    GROUP_SESSION_TIMEOUT_MS_MIN, OFFSET_METADATA_BYTES_MAX, OFFSETS_RETENTION_MS,
+    TRANSACTIONAL_ID_EXPIRATION_MS,
+};
+use crate::metadata::Metadata;
 use crate::metadata::service::{self, Parts};
 use crate::options::BrokerOptions;
 use crate::partition::Partitions;
 use crate::store::Store;
 use crate::traffic::Traffic;
+use crate::transaction::service::{Surroundings, Transactions};
 use crate::view::BrokerView;
 use crate::watch::Watches;
+use crate::{group, transaction};
 
 /// A broker that runs. Dropping it without [`Running::stop`] leaves it running until its executor
 /// ends, and then means the same as kill -9.
@@ -38,6 +46,7 @@ pub struct Running {
     trigger: Trigger,
     doors: Vec<Task<()>>,
     upkeep: Task<()>,
+    coordinators: [Task<()>; 3],
 }
 
 impl Running {
@@ -66,6 +75,8 @@ impl Running {
         };
         let metadata = service::start(&options, parts, &report.logs).await?;
         let (trigger, end) = shutdown::pair();
+        let (groups, transactions, coordinators) =
+            start_coordinators(&options, &metadata, &partitions, &world.clock, &end);
         let upkeep = upkeep(Arc::clone(&partitions), options.maintenance_interval_ms, end.clone());
         let upkeep = task::spawn("upkeep", upkeep);
         let broker = Arc::new(Broker {
@@ -74,6 +85,8 @@ impl Running {
             options,
             metadata,
             partitions,
+            groups,
+            transactions,
             clock: world.clock,
             rng: world.rng,
             traffic: Traffic::new(),
@@ -84,7 +97,7 @@ impl Running {
                 task::spawn("accept", accept(Arc::clone(&broker), listener, end.clone()))
             })
             .collect();
-        Ok(Self { broker, folder, connector, address, trigger, doors, upkeep })
+        Ok(Self { broker, folder, connector, address, trigger, doors, upkeep, coordinators })
     }
 
     /// Makes connections inside this process.
@@ -119,12 +132,77 @@ impl Running {
         if timer::timeout(wait, self.broker.traffic.drained()).await.is_err() {
             warn!(connections = self.broker.traffic.open(), "connections did not end in time");
         }
+        for coordinator in self.coordinators {
+            coordinator.join().await;
+        }
         let closed = self.broker.partitions.store().close().await;
         let Folder { lock, flusher } = self.folder;
         task::blocking(move || flusher.join()).await;
         drop(lock);
         info!("broker stopped");
         closed.map_err(|error| error.map_or(Error::Ended, Error::Log))
+    }
+}
+
+/// Loads the coordinators and starts them, and the task that tells groups of deleted topics.
+fn start_coordinators(
+    options: &BrokerOptions,
+    metadata: &Metadata,
+    partitions: &Arc<Partitions>,
+    clock: &Arc<dyn Clock>,
+    end: &Shutdown,
+) -> (Groups, Transactions, [Task<()>; 3]) {
+    let settings = group::machine::Settings {
+        partitions: options.offsets_topic_partitions,
+        session_timeout_ms_min: GROUP_SESSION_TIMEOUT_MS_MIN,
+        session_timeout_ms_max: GROUP_SESSION_TIMEOUT_MS_MAX,
+        initial_rebalance_delay_ms: options.group_initial_rebalance_delay_ms,
+        members_max: GROUP_MEMBERS_MAX,
+        metadata_bytes_max: OFFSET_METADATA_BYTES_MAX,
+        offsets_retention_ms: OFFSETS_RETENTION_MS,
+    };
+    let parts = (Arc::clone(partitions), Arc::clone(clock));
+    let (groups, mut group_service) = group::service::Service::new(settings, parts.0, parts.1);
+    group_service.load();
+    let settings = transaction::machine::Settings {
+        partitions: options.transaction_topic_partitions,
+        timeout_ms_max: options.transaction_timeout_ms_max,
+        id_expiration_ms: TRANSACTIONAL_ID_EXPIRATION_MS,
+    };
+    let around = Surroundings {
+        partitions: Arc::clone(partitions),
+        metadata: metadata.clone(),
+        groups: groups.clone(),
+        clock: Arc::clone(clock),
+    };
+    let (transactions, mut transaction_service) =
+        transaction::service::Service::new(settings, around);
+    transaction_service.load();
+    let tasks = [
+        task::spawn("groups", group_service.run(end.clone())),
+        task::spawn("transactions", transaction_service.run(end.clone())),
+        task::spawn("topic deletions", forget_topics(groups.clone(), metadata, end.clone())),
+    ];
+    (groups, transactions, tasks)
+}
+
+/// Tells the groups of every topic that is deleted.
+fn forget_topics(
+    groups: Groups,
+    metadata: &Metadata,
+    mut end: Shutdown,
+) -> impl Future<Output = ()> + use<> {
+    let mut deletions = metadata.deletions();
+    async move {
+        loop {
+            runtime::select! {
+                topic = deletions.recv() => match topic {
+                    Some(topic) => groups.topic_deleted(topic.name.clone()).await,
+                    None => return,
+                },
+                () = end.requested() => return,
+            }
+        }
     }
 }
 

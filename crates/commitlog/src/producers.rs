@@ -156,6 +156,10 @@ impl Producers {
         self.known.len()
     }
 
+    pub(crate) fn find(&self, id: i64) -> Option<&Producer> {
+        self.known.get(&id)
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (i64, &Producer)> {
         self.known.iter().map(|(id, producer)| (*id, producer))
     }

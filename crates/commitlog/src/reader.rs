@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use base::cast;
 use base::chunk::{Chunk, FileRange};
+use protocol::record::ProducerIdentity;
 
 use crate::epochs::Epochs;
 use crate::error::{Error, ReadError};
@@ -312,6 +313,14 @@ impl LogReader {
             txn_first_offset: producer.txn_first_offset,
         });
         active.collect()
+    }
+
+    /// Whether this producer, in this epoch, has a transaction open here.
+    #[must_use]
+    pub fn has_open_transaction(&self, producer: ProducerIdentity) -> bool {
+        let producers = self.producers();
+        let known = producers.find(producer.id);
+        known.is_some_and(|it| it.epoch == producer.epoch && it.txn_first_offset.is_some())
     }
 
     fn check_range(&self, from: i64) -> Result<(), ReadError> {

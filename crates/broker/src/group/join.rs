@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use bytes::Bytes;
 use protocol::error_code::ErrorCode;
 
-use super::group::{Group, Member, State};
+use super::classic::{Group, Member, State};
 use super::machine::{Effect, Machine, Now, Pending, Reply, Token};
 use super::sync::Synced;
 
@@ -221,15 +221,14 @@ impl Machine {
     pub(super) fn static_join_written(
         &mut self,
         now: Now,
-        token: Token,
-        group: &str,
+        (token, group): (Token, &str),
         joined: Joined,
         result: Result<(), ErrorCode>,
         effects: &mut Vec<Effect>,
     ) {
         if let Err(error) = result {
             // The new id is not on disk: the member comes again and starts a rebalance.
-            self.remove_member(now, group, &joined.member.clone(), effects);
+            self.remove_member(now, group, &joined.member, effects);
             let joined = Joined::refused("", error);
             effects.push(Effect::Reply(token, Reply::Joined(joined)));
             return;

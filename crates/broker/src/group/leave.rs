@@ -2,7 +2,7 @@
 
 use protocol::error_code::ErrorCode;
 
-use super::group::State;
+use super::classic::State;
 use super::join::Joined;
 use super::machine::{Effect, Machine, Now, Reply};
 use super::sync::Synced;

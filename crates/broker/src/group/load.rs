@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use protocol::messages::group_metadata_value::GroupMetadataValue;
 
-use super::group::{Group, Member, State};
+use super::classic::{Group, Member, State};
 use super::machine::{Machine, Now};
 use super::records::{Said, understand};
 

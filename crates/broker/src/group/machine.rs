@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use protocol::error_code::ErrorCode;
 use protocol::record::ProducerIdentity;
 
-use super::group::Group;
+use super::classic::Group;
 use super::join::{Join, Joined};
 use super::leave::{Leave, Left};
 use super::offsets::{Commit, Committed, Fetch, Fetched, OffsetDelete};
@@ -226,7 +226,7 @@ impl Machine {
                 self.assignment_written(now, &group, generation, result, effects);
             }
             Pending::StaticJoin { token, group, joined } => {
-                self.static_join_written(now, token, &group, *joined, result, effects);
+                self.static_join_written(now, (token, &group), *joined, result, effects);
             }
             Pending::Offsets { token, commit, refused } => {
                 let committed = self.offsets_written(commit, refused, result);

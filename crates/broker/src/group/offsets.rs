@@ -7,7 +7,7 @@ use protocol::messages::consumer_protocol_subscription::ConsumerProtocolSubscrip
 use protocol::record::ProducerIdentity;
 use protocol::wire::{Message as _, Reader};
 
-use super::group::{Group, State};
+use super::classic::{Group, State};
 use super::machine::{Effect, Machine, Now, Pending, Reply, Token};
 use super::records::{GroupRecord, offset_commit};
 

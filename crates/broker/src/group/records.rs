@@ -7,7 +7,7 @@ use protocol::messages::offset_commit_key::OffsetCommitKey;
 use protocol::messages::offset_commit_value::OffsetCommitValue;
 use protocol::wire::{DecodeError, Message, Reader, Writer};
 
-use super::group::{Group, Member};
+use super::classic::{Group, Member};
 use super::offsets::Committable;
 
 /// Kinds of keys; version 0 of the offset's key is the kind of long ago with the same fields.

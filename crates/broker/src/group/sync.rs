@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use protocol::error_code::ErrorCode;
 
-use super::group::{Group, State};
+use super::classic::{Group, State};
 use super::join::fail_syncs;
 use super::machine::{Effect, Machine, Now, Pending, Reply, Token};
 use super::records::group_metadata;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::group::{Group, Member};
+use super::classic::{Group, Member};
 
 /// A group in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]

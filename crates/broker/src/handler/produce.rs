@@ -18,7 +18,8 @@ use protocol::messages::produce::{
     ProduceResponse, TopicProduceData, TopicProduceResponse,
 };
 use protocol::record::{
-    Batch, Batches, Compression, RecordError, RecordFacts, stamp_max_timestamp, validate_records,
+    Batch, BatchHeader, Batches, Compression, ProducerIdentity, RecordError, RecordFacts,
+    stamp_max_timestamp, validate_records,
 };
 use runtime::channel::Answer;
 
@@ -29,9 +30,13 @@ use crate::limits::DECOMPRESSED_BATCH_BYTES_MAX;
 use crate::metadata::is_internal;
 use crate::partition::{TopicLogs, code_of};
 use crate::store::AppendResult;
+use crate::transaction::machine::Add;
 
 /// First version that names topics by id.
 const TOPIC_IDS_SINCE: i16 = 13;
+
+/// First version whose partitions join the transaction by themselves (KIP-890).
+const TRANSACTIONS_JOINED_SINCE: i16 = 12;
 
 /// First version that may carry zstd (KIP-110).
 const ZSTD_SINCE: i16 = 7;
@@ -86,6 +91,7 @@ enum Submitted {
 /// Checks the batches and hands them to the log, waiting only for room in its queue.
 pub(crate) async fn begin(broker: &Broker, call: &Call, request: ProduceRequest) -> InProgress {
     let acks = request.acks;
+    let transactional_id = request.transactional_id;
     let is_known_acks = (-1..=1).contains(&acks);
     let mut topics = Vec::with_capacity(request.topic_data.len());
     for topic in request.topic_data {
@@ -96,7 +102,7 @@ pub(crate) async fn begin(broker: &Broker, call: &Call, request: ProduceRequest)
         for data in topic.partition_data {
             let index = data.index;
             let queued = match &logs {
-                Ok(logs) => submit(broker, call, logs, data).await,
+                Ok(logs) => submit(broker, call, logs, (data, transactional_id.as_deref())).await,
                 Err(refused) => Err(Refused {
                     code: refused.code,
                     message: refused.message.clone(),
@@ -135,17 +141,42 @@ async fn submit(
     broker: &Broker,
     call: &Call,
     logs: &TopicLogs,
-    data: PartitionProduceData,
+    (data, transactional_id): (PartitionProduceData, Option<&str>),
 ) -> Result<Answer<AppendResult>, Refused> {
-    let log = logs.partition(data.index)?.log;
+    let partition = logs.partition(data.index)?;
+    let log = partition.log;
     let records = data.records.unwrap_or_default();
     let bytes = records.to_bytes().map_err(|_| ErrorCode::CORRUPT_MESSAGE)?;
     let checked = check(call.version, bytes, &logs.settings, broker.clock.as_ref())?;
+    let header = BatchHeader::parse(&checked)?;
+    if header.is_transactional() && !partition.reader.has_open_transaction(header.producer()) {
+        let place = (logs.name.clone(), data.index);
+        enlist(broker, call, transactional_id, header.producer(), place).await?;
+    }
     broker
         .partitions
         .begin_append(log, checked, Origin::Client)
         .await
         .map_err(|error| code_of(&error).into())
+}
+
+/// The first batch of a transaction in a partition: the coordinator must know of the partition,
+/// or it would never get a marker. Newer clients leave telling it to the broker (KIP-890).
+async fn enlist(
+    broker: &Broker,
+    call: &Call,
+    transactional_id: Option<&str>,
+    producer: ProducerIdentity,
+    place: (String, i32),
+) -> Result<(), Refused> {
+    let transactional_id = transactional_id.unwrap_or_default().to_owned();
+    let verify_only = call.version < TRANSACTIONS_JOINED_SINCE;
+    let add = Add { transactional_id, producer, places: vec![place], verify_only };
+    match broker.transactions.add(add).await {
+        ErrorCode::NONE => Ok(()),
+        ErrorCode::PRODUCER_FENCED => Err(ErrorCode::INVALID_PRODUCER_EPOCH.into()),
+        error => Err(error.into()),
+    }
 }
 
 /// Checks one partition's records as Kafka does; gives the bytes to append.

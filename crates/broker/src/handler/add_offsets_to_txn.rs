@@ -1,0 +1,39 @@
+//! AddOffsetsToTxn, key 25, versions 0 to 4: the transaction will commit offsets of a group.
+
+use protocol::error_code::ErrorCode;
+use protocol::messages::add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
+use protocol::record::ProducerIdentity;
+
+use super::init_producer_id::fenced_as;
+use crate::broker::Broker;
+use crate::group::partition_for;
+use crate::handler::Call;
+use crate::metadata::OFFSETS_TOPIC;
+use crate::transaction::machine::Add;
+
+pub(crate) async fn handle(
+    broker: &Broker,
+    call: &Call,
+    request: AddOffsetsToTxnRequest,
+) -> AddOffsetsToTxnResponse {
+    let error = match add(broker, request).await {
+        Ok(error) | Err(error) => fenced_as(call.version >= 2, error),
+    };
+    AddOffsetsToTxnResponse { error_code: error.0, ..AddOffsetsToTxnResponse::default() }
+}
+
+async fn add(broker: &Broker, request: AddOffsetsToTxnRequest) -> Result<ErrorCode, ErrorCode> {
+    if request.group_id.is_empty() {
+        return Err(ErrorCode::INVALID_GROUP_ID);
+    }
+    broker.metadata.ensure_internal(OFFSETS_TOPIC).await?;
+    let partitions = broker.options.offsets_topic_partitions;
+    let place = (OFFSETS_TOPIC.to_owned(), partition_for(&request.group_id, partitions));
+    let add = Add {
+        transactional_id: request.transactional_id,
+        producer: ProducerIdentity { id: request.producer_id, epoch: request.producer_epoch },
+        places: vec![place],
+        verify_only: false,
+    };
+    Ok(broker.transactions.add(add).await)
+}

@@ -1,0 +1,98 @@
+//! TxnOffsetCommit, key 28, versions 0 to 5: offsets that become visible with a transaction.
+//!
+//! Up to version 4 the group must have been added to the transaction; version 5 adds it by itself.
+//! From version 3 on the sender may name the member that it is (KIP-447).
+
+use protocol::error_code::ErrorCode;
+use protocol::messages::txn_offset_commit::{
+    TxnOffsetCommitRequest, TxnOffsetCommitRequestTopic, TxnOffsetCommitResponse,
+    TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
+};
+use protocol::record::ProducerIdentity;
+
+use super::init_producer_id::fenced_as;
+use super::offset_commit::{committed, error_of};
+use crate::broker::Broker;
+use crate::group::offsets::{Commit, Committable, Committed};
+use crate::group::partition_for;
+use crate::handler::Call;
+use crate::metadata::OFFSETS_TOPIC;
+use crate::transaction::machine::Add;
+
+pub(crate) async fn handle(
+    broker: &Broker,
+    call: &Call,
+    request: TxnOffsetCommitRequest,
+) -> TxnOffsetCommitResponse {
+    let producer = ProducerIdentity { id: request.producer_id, epoch: request.producer_epoch };
+    let now_ms = broker.clock.unix_ms();
+    let mut offsets = Vec::new();
+    let mut errors = Committed::new();
+    for topic in &request.topics {
+        for partition in &topic.partitions {
+            let place = (topic.name.clone(), partition.partition_index);
+            if let Err(error) = broker.partitions.find(&place.0, place.1) {
+                errors.push((place, error));
+                continue;
+            }
+            let value = Committable {
+                offset: partition.committed_offset,
+                leader_epoch: partition.committed_leader_epoch,
+                metadata: partition.committed_metadata.clone().unwrap_or_default(),
+                commit_timestamp_ms: now_ms,
+            };
+            offsets.push((place, value));
+        }
+    }
+    let admitted = admit(broker, call, &request, producer).await;
+    if let Err(error) = admitted {
+        errors.extend(offsets.into_iter().map(|(place, _)| (place, error)));
+        return response(&request.topics, &errors);
+    }
+    let commit = Commit {
+        group: request.group_id,
+        generation: request.generation_id,
+        member: request.member_id,
+        instance: request.group_instance_id,
+        producer: Some(producer),
+        offsets,
+    };
+    errors.extend(committed(broker, commit).await);
+    response(&request.topics, &errors)
+}
+
+/// The group's partition must be part of the transaction, or nobody would ever end it there.
+async fn admit(
+    broker: &Broker,
+    call: &Call,
+    request: &TxnOffsetCommitRequest,
+    producer: ProducerIdentity,
+) -> Result<(), ErrorCode> {
+    broker.metadata.ensure_internal(OFFSETS_TOPIC).await?;
+    let partitions = broker.options.offsets_topic_partitions;
+    let place = (OFFSETS_TOPIC.to_owned(), partition_for(&request.group_id, partitions));
+    let add = Add {
+        transactional_id: request.transactional_id.clone(),
+        producer,
+        places: vec![place],
+        verify_only: call.version < 5,
+    };
+    // Clients of this request know no fenced producer before version 3.
+    fenced_as(call.version >= 3, broker.transactions.add(add).await).ok()
+}
+
+fn response(topics: &[TxnOffsetCommitRequestTopic], errors: &Committed) -> TxnOffsetCommitResponse {
+    let topics = topics.iter().map(|topic| TxnOffsetCommitResponseTopic {
+        name: topic.name.clone(),
+        partitions: topic
+            .partitions
+            .iter()
+            .map(|partition| {
+                let index = partition.partition_index;
+                let error = error_of(errors, &topic.name, index);
+                TxnOffsetCommitResponsePartition { partition_index: index, error_code: error.0 }
+            })
+            .collect(),
+    });
+    TxnOffsetCommitResponse { topics: topics.collect(), ..TxnOffsetCommitResponse::default() }
+}
