@@ -9,6 +9,7 @@ mod evaluate;
 mod facts;
 mod functions;
 mod lexer;
+mod rebuild;
 mod syntax;
 
 use std::borrow::Cow;
@@ -16,6 +17,7 @@ use std::fmt;
 
 pub use evaluate::EvalError;
 pub use facts::{Headers, NoHeaders, RecordFacts};
+pub use rebuild::rebuild;
 
 use crate::diagnose::{Diagnostic, Span};
 use crate::json::{Number, Path, Step, write_number, write_text_bytes};

@@ -3,6 +3,7 @@
 //! Records are read where they lie. Only what a path touches is checked; what stands around a
 //! value keeps its bytes. Nothing here allocates unless a text has escapes or bytes are rebuilt.
 
+mod add;
 mod edit;
 mod number;
 mod path;
@@ -11,6 +12,7 @@ mod text;
 
 use std::fmt;
 
+pub use add::{AddError, add};
 pub use edit::{Edit, edit, replace};
 pub use number::{Number, write_number};
 pub use path::{Path, PathError, Step};

@@ -1,6 +1,7 @@
 //! Running an expression on a record's bytes.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::fmt;
 
@@ -103,36 +104,63 @@ fn described(written: &str, value: &Value<'_>) -> String {
     format!("`{written}` (which is {kind}{short}{dots})")
 }
 
-type Evaluated<'a> = Result<Value<'a>, EvalError>;
+/// Errors are rare and values are not: the box keeps what is handed around small.
+type Evaluated<'a> = Result<Value<'a>, Box<EvalError>>;
 
-pub(crate) fn evaluate<'a>(node: &'a Node, facts: &RecordFacts<'a>) -> Evaluated<'a> {
+/// One evaluation: the record, and the value that was looked up last, because conditions tend to
+/// ask for one path twice (`a != null && a > 5`).
+struct Run<'f, 'a> {
+    facts: &'f RecordFacts<'a>,
+    last: Cell<Option<(&'a Path, Raw<'a>)>>,
+}
+
+/// The bytes of a value and their place in the document; `None` for an absent one.
+type Raw<'a> = Option<(&'a [u8], usize)>;
+
+pub(crate) fn evaluate<'a>(
+    node: &'a Node,
+    facts: &RecordFacts<'a>,
+) -> Result<Value<'a>, EvalError> {
+    let run = Run { facts, last: Cell::new(None) };
+    value_of(node, &run).map_err(|error| *error)
+}
+
+/// The value of a condition; null is false.
+pub(crate) fn holds<'a>(node: &'a Node, facts: &RecordFacts<'a>) -> Result<bool, EvalError> {
+    let run = Run { facts, last: Cell::new(None) };
+    truth(node, &run).map_err(|error| *error)
+}
+
+fn value_of<'a>(node: &'a Node, run: &Run<'_, 'a>) -> Evaluated<'a> {
     match &node.kind {
         Kind::Null => Ok(Value::Null),
         Kind::Bool(truth) => Ok(Value::Bool(*truth)),
         Kind::Number(Number::Int(int)) => Ok(Value::Int(*int)),
         Kind::Number(Number::Float(float)) => Ok(Value::Float(*float)),
         Kind::Text(text) => Ok(Value::Text(Cow::Borrowed(text))),
-        Kind::Path(path) => lookup(path, facts),
-        Kind::Fact(fact) => of_fact(fact, facts),
-        Kind::Not(inner) => holds(inner, facts).map(|truth| Value::Bool(!truth)),
+        Kind::Path(path) => lookup(path, run),
+        Kind::Fact(fact) => of_fact(fact, run.facts),
+        Kind::Not(inner) => truth(inner, run).map(|truth| Value::Bool(!truth)),
         Kind::Negate(inner) => {
-            let value = evaluate(inner, facts)?;
-            negated(&value).ok_or_else(|| match value {
-                Value::Int(_) => EvalError::Overflow { operation: "-" },
-                _ => EvalError::argument("-", inner.to_string(), &value),
+            let value = value_of(inner, run)?;
+            negated(&value).ok_or_else(|| {
+                Box::new(match value {
+                    Value::Int(_) => EvalError::Overflow { operation: "-" },
+                    _ => EvalError::argument("-", inner.to_string(), &value),
+                })
             })
         }
         Kind::Binary(Operator::And, left, right) => {
-            Ok(Value::Bool(holds(left, facts)? && holds(right, facts)?))
+            Ok(Value::Bool(truth(left, run)? && truth(right, run)?))
         }
         Kind::Binary(Operator::Or, left, right) => {
-            Ok(Value::Bool(holds(left, facts)? || holds(right, facts)?))
+            Ok(Value::Bool(truth(left, run)? || truth(right, run)?))
         }
-        Kind::Binary(operator, left, right) => binary(*operator, left, right, facts),
+        Kind::Binary(operator, left, right) => binary(*operator, left, right, run),
         Kind::In(left, items) => {
-            let value = evaluate(left, facts)?;
+            let value = value_of(left, run)?;
             for item in items {
-                if same(&value, &evaluate(item, facts)?) {
+                if same(&value, &value_of(item, run)?) {
                     return Ok(Value::Bool(true));
                 }
             }
@@ -140,44 +168,59 @@ pub(crate) fn evaluate<'a>(node: &'a Node, facts: &RecordFacts<'a>) -> Evaluated
         }
         Kind::Choose(parts) => {
             let [test, yes, no] = parts.as_ref();
-            evaluate(if holds(test, facts)? { yes } else { no }, facts)
+            value_of(if truth(test, run)? { yes } else { no }, run)
         }
         Kind::Call(function, arguments) => {
             let mut values = Vec::with_capacity(arguments.len());
             for argument in arguments {
-                values.push(evaluate(argument, facts)?);
+                values.push(value_of(argument, run)?);
             }
-            function.apply(arguments, values)
+            function.apply(arguments, values).map_err(Box::new)
         }
     }
 }
 
 /// The value of a condition; null is false.
-pub(crate) fn holds(node: &Node, facts: &RecordFacts<'_>) -> Result<bool, EvalError> {
-    match evaluate(node, facts)? {
+fn truth<'a>(node: &'a Node, run: &Run<'_, 'a>) -> Result<bool, Box<EvalError>> {
+    match value_of(node, run)? {
         Value::Bool(truth) => Ok(truth),
         Value::Null => Ok(false),
         other => {
             let condition = described(&node.to_string(), &other);
-            Err(EvalError::NotACondition { condition })
+            Err(Box::new(EvalError::NotACondition { condition }))
         }
     }
 }
 
 /// The value at a path of the record's JSON; absent is null.
-fn lookup<'a>(path: &Path, facts: &RecordFacts<'a>) -> Evaluated<'a> {
-    let Some(document) = facts.value else { return Ok(Value::Null) };
-    let of_json = |error| EvalError::Json { path: path.to_string(), error };
-    if let Some(found) = json::field(document, path).map_err(of_json)? {
-        return from_json(found.bytes, found.range.start).map_err(of_json);
+fn lookup<'a>(path: &'a Path, run: &Run<'_, 'a>) -> Evaluated<'a> {
+    let Some((bytes, at)) = raw(path, run)? else { return Ok(Value::Null) };
+    from_json(bytes, at).map_err(|error| of_json(path, error))
+}
+
+/// Where a value stands; `None` for an absent one.
+fn raw<'a>(path: &'a Path, run: &Run<'_, 'a>) -> Result<Raw<'a>, Box<EvalError>> {
+    if let Some((known, raw)) = run.last.get()
+        && known == path
+    {
+        return Ok(raw);
     }
+    let Some(document) = run.facts.value else { return Ok(None) };
+    let mut found = json::field(document, path).map_err(|error| of_json(path, error))?;
     // A value that is a bare number is called `value`, so that both forms read alike.
-    let bare = matches!(path.steps(), [Step::Field(name)] if name == "value");
-    if bare && !matches!(document.trim_ascii_start().first(), Some(b'{' | b'[')) {
-        let root = json::root(document).map_err(of_json)?;
-        return from_json(root.bytes, root.range.start).map_err(of_json);
+    let bare = || matches!(path.steps(), [Step::Field(name)] if name == "value");
+    let is_bare = || !matches!(document.trim_ascii_start().first(), Some(b'{' | b'['));
+    if found.is_none() && bare() && is_bare() {
+        found = Some(json::root(document).map_err(|error| of_json(path, error))?);
     }
-    Ok(Value::Null)
+    let raw = found.map(|found| (found.bytes, found.range.start));
+    run.last.set(Some((path, raw)));
+    Ok(raw)
+}
+
+#[cold]
+fn of_json(path: &Path, error: JsonError) -> Box<EvalError> {
+    Box::new(EvalError::Json { path: path.to_string(), error })
 }
 
 /// A JSON value of the record; `at` is its place in the document, for messages.
@@ -211,8 +254,9 @@ fn of_fact<'a>(fact: &Fact, facts: &RecordFacts<'a>) -> Evaluated<'a> {
         Fact::Value => {
             let Some(document) = facts.value else { return Ok(Value::Null) };
             let of_json = |error| EvalError::Json { path: "@value".to_owned(), error };
-            let root = json::root(document).map_err(of_json)?;
-            from_json(root.bytes, root.range.start).map_err(of_json)
+            let root = json::root(document);
+            let value = root.and_then(|root| from_json(root.bytes, root.range.start));
+            value.map_err(|error| Box::new(of_json(error)))
         }
     }
 }
@@ -221,7 +265,7 @@ fn as_text<'a>(bytes: Option<&'a [u8]>, fact: &Fact) -> Evaluated<'a> {
     let Some(bytes) = bytes else { return Ok(Value::Null) };
     let text = std::str::from_utf8(bytes);
     text.map(|text| Value::Text(Cow::Borrowed(text)))
-        .map_err(|_| EvalError::NotText { fact: fact.to_string() })
+        .map_err(|_| Box::new(EvalError::NotText { fact: fact.to_string() }))
 }
 
 fn negated(value: &Value<'_>) -> Option<Value<'static>> {
@@ -236,20 +280,27 @@ fn binary<'a>(
     operator: Operator,
     left_node: &'a Node,
     right_node: &'a Node,
-    facts: &RecordFacts<'a>,
+    run: &Run<'_, 'a>,
 ) -> Evaluated<'a> {
-    let (left, right) = (evaluate(left_node, facts)?, evaluate(right_node, facts)?);
-    let operands = |left: &Value<'_>, right: &Value<'_>| EvalError::Operands {
-        operator: operator.sign(),
-        left: described(&left_node.to_string(), left),
-        right: described(&right_node.to_string(), right),
+    if let (Kind::Path(path), Kind::Null) = (&left_node.kind, &right_node.kind)
+        && let Some(truth) = null_test(operator, path, run)?
+    {
+        return Ok(Value::Bool(truth));
+    }
+    let (left, right) = (value_of(left_node, run)?, value_of(right_node, run)?);
+    let operands = |left: &Value<'_>, right: &Value<'_>| {
+        Box::new(EvalError::Operands {
+            operator: operator.sign(),
+            left: described(&left_node.to_string(), left),
+            right: described(&right_node.to_string(), right),
+        })
     };
     match operator {
         Operator::Equal => return Ok(Value::Bool(same(&left, &right))),
         Operator::NotEqual => return Ok(Value::Bool(!same(&left, &right))),
         Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
             // Nothing is neither above nor below anything.
-            if left == Value::Null || right == Value::Null {
+            if matches!(left, Value::Null) || matches!(right, Value::Null) {
                 return Ok(Value::Bool(false));
             }
             let order = ordering(&left, &right).ok_or_else(|| operands(&left, &right))?;
@@ -265,9 +316,29 @@ fn binary<'a>(
     };
     let divides = matches!(operator, Operator::Divide | Operator::Remainder);
     if divides && b.as_f64() == 0.0 {
-        return Err(EvalError::DivisionByZero { divisor: right_node.to_string() });
+        return Err(Box::new(EvalError::DivisionByZero { divisor: right_node.to_string() }));
     }
-    arithmetic(operator, a, b).ok_or_else(|| EvalError::Overflow { operation: operator.sign() })
+    let overflow = || Box::new(EvalError::Overflow { operation: operator.sign() });
+    arithmetic(operator, a, b).ok_or_else(overflow)
+}
+
+/// `path == null` and `path != null` need no value: only null itself begins like null.
+fn null_test<'a>(
+    operator: Operator,
+    path: &'a Path,
+    run: &Run<'_, 'a>,
+) -> Result<Option<bool>, Box<EvalError>> {
+    let is_null = match raw(path, run)? {
+        None => true,
+        Some((bytes, _)) if bytes == b"null" => true,
+        Some(([b'n', ..], _)) => return Ok(None),
+        Some(_) => false,
+    };
+    Ok(match operator {
+        Operator::Equal => Some(is_null),
+        Operator::NotEqual => Some(!is_null),
+        _ => None,
+    })
 }
 
 fn ordered(operator: Operator, order: Ordering) -> bool {

@@ -209,7 +209,21 @@ pub(crate) fn skip_value(document: &[u8], at: usize) -> Scan<usize> {
 
 #[inline]
 fn is_delimiter(byte: u8) -> bool {
-    matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t' | b':' | b'"' | b'{' | b'[')
+    // One bit per ASCII character: cheaper than a comparison with each of the eleven.
+    const LOW: u64 = (1 << b',')
+        | (1 << b' ')
+        | (1 << b'\n')
+        | (1 << b'\r')
+        | (1 << b'\t')
+        | (1 << b':')
+        | (1 << b'"');
+    const HIGH: u64 =
+        (1 << (b'}' - 64)) | (1 << (b']' - 64)) | (1 << (b'{' - 64)) | (1 << (b'[' - 64));
+    match byte {
+        0..64 => LOW >> byte & 1 == 1,
+        64..128 => HIGH >> (byte - 64) & 1 == 1,
+        _ => false,
+    }
 }
 
 /// The end of an object or list, by counting brackets outside of texts.
