@@ -18,10 +18,13 @@ use crate::cluster::{ClusterView, TopicView, topic_error};
 use crate::connection::Connection;
 use crate::consumer::Consumer;
 use crate::error::ClientError;
-use crate::options::{Bootstrap, ClientOptions, ConsumerOptions, ProducerOptions};
+use crate::options::{
+    Bootstrap, ClientOptions, ConsumerOptions, ProducerOptions, TransactionalOptions,
+};
 use crate::pool::{Address, Lane, Pool};
 use crate::producer::Producer;
 use crate::retry::Retry;
+use crate::transaction::TransactionalProducer;
 
 /// A client of one cluster; clones share everything.
 #[derive(Clone)]
@@ -116,6 +119,12 @@ impl Client {
     #[must_use]
     pub fn producer(&self, options: ProducerOptions) -> Producer {
         Producer::new(self.clone(), options)
+    }
+
+    /// A producer with transactions; `init` comes first.
+    #[must_use]
+    pub fn transactional(&self, options: TransactionalOptions) -> TransactionalProducer {
+        TransactionalProducer::new(self.clone(), options)
     }
 
     /// A consumer of partitions that are assigned to it by hand.
@@ -386,6 +395,26 @@ impl Client {
             self.refresh_any(Some(Vec::new())).await?;
         }
         Ok(())
+    }
+
+    /// Asks a coordinator once in a version up to `cap`; forgets it when it cannot be reached.
+    pub(crate) async fn ask_coordinator_up_to<R: Request>(
+        &self,
+        (kind, key): (CoordinatorKind, &str),
+        request: &R,
+        cap: i16,
+    ) -> Result<R::Response, ClientError> {
+        let asked = async {
+            let node = self.coordinator(kind, key).await?;
+            let connection = self.node(node, Lane::Shared).await?;
+            let version = connection.versions.up_to(R::KEY, cap)?;
+            connection.ask(request, version, Duration::ZERO).await.wait().await
+        };
+        let answered = asked.await;
+        if answered.as_ref().is_err_and(ClientError::is_disconnect) {
+            self.forget_coordinator(kind, key);
+        }
+        answered
     }
 
     /// Asks a coordinator once, over the shared lane; forgets it when it is not the right one.

@@ -310,7 +310,17 @@ impl Shared {
     }
 }
 
+/// Whoever waits is told when the reader ends, even by the end of its executor.
+struct CloseOnDrop(Arc<Shared>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 async fn read_answers(mut reader: FrameReader, shared: Arc<Shared>, look_every: Duration) {
+    let _closing = CloseOnDrop(Arc::clone(&shared));
     let mut look = pin!(timer::sleep(look_every));
     loop {
         let frame = runtime::select! {
@@ -338,5 +348,4 @@ async fn read_answers(mut reader: FrameReader, shared: Arc<Shared>, look_every: 
             }
         }
     }
-    shared.close();
 }

@@ -1,8 +1,8 @@
 //! A client of Kafka's protocol: connections, administration, producers, consumers.
 //!
 //! [`Client`] holds what all others share: a pool of connections, the picture of the cluster, the
-//! coordinators. [`Producer`] collects records into batches and
-//! delivers them in order; [`Consumer`] fetches whole batches and hands them on undecoded;
+//! coordinators. [`Producer`] and [`TransactionalProducer`] collect records into batches and
+//! deliver them in order; [`Consumer`] fetches whole batches and hands them on undecoded;
 //! [`Admin`] asks for the rest.
 //!
 //! Invariants: batches stay batches (nothing here looks at a record that it does not make);
@@ -29,6 +29,7 @@ pub mod options;
 mod pool;
 pub mod producer;
 mod retry;
+pub mod transaction;
 mod versions;
 
 pub use crate::admin::Admin;
@@ -37,3 +38,4 @@ pub use crate::consumer::Consumer;
 pub use crate::error::ClientError;
 pub use crate::options::{Bootstrap, ClientOptions};
 pub use crate::producer::Producer;
+pub use crate::transaction::TransactionalProducer;

@@ -9,6 +9,7 @@ use protocol::error_code::ErrorCode;
 use protocol::messages::api_versions::ApiVersionsRequest;
 use runtime::channel::Semaphore;
 use runtime::stream;
+use runtime::task::Home;
 use runtime::timer;
 
 use crate::connection::Connection;
@@ -45,6 +46,9 @@ pub(crate) struct Address {
 #[derive(Debug)]
 pub(crate) struct Pool {
     options: ClientOptions,
+    // Shared connections live here, whoever asks for them first: the thread of a pipeline slot
+    // ends earlier, and is busy with other things.
+    home: Home,
     slots: Mutex<BTreeMap<(i32, Lane), Arc<Slot>>>,
     next_lane: AtomicU64,
 }
@@ -73,7 +77,8 @@ impl Slot {
 
 impl Pool {
     pub(crate) fn new(options: ClientOptions) -> Self {
-        Self { options, slots: Mutex::default(), next_lane: AtomicU64::new(0) }
+        let home = Home::current();
+        Self { options, home, slots: Mutex::default(), next_lane: AtomicU64::new(0) }
     }
 
     /// A lane that nobody else uses.
@@ -114,7 +119,8 @@ impl Pool {
         };
         let mut last = ClientError::Closed;
         for (host, port) in addresses {
-            match self.connect(&Address { node: BOOTSTRAP_NODE, host, port }).await {
+            let address = Address { node: BOOTSTRAP_NODE, host, port };
+            match self.connect(&address, Lane::Shared).await {
                 Ok(connection) => {
                     slot.put(Arc::clone(&connection));
                     return Ok(connection);
@@ -140,7 +146,7 @@ impl Pool {
         if let Some(connection) = slot.open() {
             return Ok(connection);
         }
-        let connection = self.connect(address).await?;
+        let connection = self.connect(address, lane).await?;
         slot.put(Arc::clone(&connection));
         Ok(connection)
     }
@@ -150,23 +156,33 @@ impl Pool {
         Arc::clone(slots.entry((node, lane)).or_insert_with(|| Arc::new(Slot::new())))
     }
 
-    async fn connect(&self, address: &Address) -> Result<Arc<Connection>, ClientError> {
-        let timeout = self.options.connect_timeout;
-        let connecting = async {
-            match &self.options.bootstrap {
-                Bootstrap::Tcp(_) => stream::connect_tcp(&address.host, address.port).await,
-                Bootstrap::Memory(connector) => connector.connect().await,
+    async fn connect(&self, address: &Address, lane: Lane) -> Result<Arc<Connection>, ClientError> {
+        let connecting = connect(self.options.clone(), address.clone());
+        match lane {
+            Lane::Own(_) => connecting.await,
+            Lane::Shared => {
+                let connected = self.home.spawn("client-connect", connecting).join().await;
+                connected.unwrap_or(Err(ClientError::Closed))
             }
-        };
-        let connected = timer::timeout(timeout, connecting).await;
-        let connected = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        let stream = connected.map_err(|error| unreachable(address, error))?;
-        let connection =
-            Connection::start(stream, &self.options.client_id, self.options.request_timeout);
-        match timer::timeout(timeout, handshake(connection, address)).await {
-            Ok(connection) => connection.map(Arc::new),
-            Err(_) => Err(ClientError::TimedOut { what: "ApiVersions", after: timeout }),
         }
+    }
+}
+
+async fn connect(options: ClientOptions, address: Address) -> Result<Arc<Connection>, ClientError> {
+    let timeout = options.connect_timeout;
+    let connecting = async {
+        match &options.bootstrap {
+            Bootstrap::Tcp(_) => stream::connect_tcp(&address.host, address.port).await,
+            Bootstrap::Memory(connector) => connector.connect().await,
+        }
+    };
+    let connected = timer::timeout(timeout, connecting).await;
+    let connected = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let stream = connected.map_err(|error| unreachable(&address, error))?;
+    let connection = Connection::start(stream, &options.client_id, options.request_timeout);
+    match timer::timeout(timeout, handshake(connection, &address)).await {
+        Ok(connection) => connection.map(Arc::new),
+        Err(_) => Err(ClientError::TimedOut { what: "ApiVersions", after: timeout }),
     }
 }
 

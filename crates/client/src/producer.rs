@@ -5,8 +5,9 @@
 //! checksummed on that task, not on the appender's.
 
 mod delivery;
-mod machine;
+pub(crate) mod machine;
 mod sender;
+pub(crate) mod wire;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +29,7 @@ pub use delivery::{Delivered, Delivery};
 
 use delivery::Token;
 use machine::{Appended, Failure, Finished, Machine, Parts, Rules, Slot};
+use wire::Terms;
 
 /// A record to be delivered.
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,6 +63,7 @@ struct Handle {
 struct Shared {
     client: Client,
     options: ProducerOptions,
+    terms: Terms,
     lane: Lane,
     machine: Mutex<Machine<Token>>,
     wake: Notify,
@@ -85,7 +88,13 @@ impl Drop for Handle {
 impl Producer {
     pub(crate) fn new(client: Client, options: ProducerOptions) -> Self {
         let rules = rules(&client, &options);
+        let terms = Terms {
+            acks: options.acks,
+            timeout: client.options().request_timeout,
+            transactional_id: None,
+        };
         let shared = Arc::new(Shared {
+            terms,
             lane: client.own_lane(),
             client,
             options,
@@ -286,6 +295,7 @@ fn rules(client: &Client, options: &ProducerOptions) -> Rules {
         retry_ms_max: ms(client.options().retry_backoff_max),
         in_flight_max: options.in_flight_max.clamp(1, PRODUCE_IN_FLIGHT_MAX),
         is_idempotent: options.idempotent && options.acks == Acks::All,
+        is_transactional: false,
         seed: client.rng().next_u64(),
     }
 }

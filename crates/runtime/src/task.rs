@@ -31,6 +31,33 @@ where
     Task { name, handle: tokio::spawn(future.instrument(span)) }
 }
 
+/// The executor of a task, for starting tasks there from anywhere.
+#[derive(Debug, Clone)]
+pub struct Home {
+    handle: tokio::runtime::Handle,
+}
+
+impl Home {
+    /// The caller's.
+    ///
+    /// # Panics
+    /// When called outside an executor.
+    #[must_use]
+    pub fn current() -> Self {
+        Self { handle: tokio::runtime::Handle::current() }
+    }
+
+    /// Starts a task there; what it opens and starts belongs there too.
+    pub fn spawn<F>(&self, name: &'static str, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let span = tracing::trace_span!("task", name);
+        Task { name, handle: self.handle.spawn(future.instrument(span)) }
+    }
+}
+
 /// Runs blocking work on a thread made for it.
 ///
 /// # Panics

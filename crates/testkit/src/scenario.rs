@@ -6,6 +6,7 @@
 mod admin;
 mod consume;
 mod produce;
+mod transact;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -74,6 +75,15 @@ pub fn all() -> Vec<Scenario> {
             a_position_outside_the_log_is_an_error_and_a_seek_helps,
             a_paused_partition_rests_and_goes_on,
             an_empty_poll_returns_in_time;
+        transact:
+            committed_records_are_seen_and_aborted_ones_are_not,
+            offsets_count_with_the_transaction_and_stable_reads_wait,
+            a_newer_producer_fences_the_older_one,
+            an_empty_transaction_costs_nothing,
+            many_small_transactions_keep_their_order,
+            whole_batches_are_passed_on,
+            a_fence_aborts_what_was_open,
+            a_transaction_that_is_too_slow_is_given_up;
     ]
 }
 

@@ -10,136 +10,33 @@
 //! it forgot) asks for a fresh identity: first everything else in flight is settled under the old
 //! one, then all partitions start again at 0 (KIP-360).
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod facts;
+mod lane;
+mod verdict;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use protocol::error_code::ErrorCode;
 use protocol::partitioner::partition_for_key;
-use protocol::record::{
-    BATCH_HEADER_BYTES, BatchBuilder, BatchOptions, Compression, HeaderRef, ProducerIdentity,
-    record_bytes_max, sequence_add,
+use protocol::record::{ProducerIdentity, record_bytes_max, sequence_add};
+
+use lane::{Batch, Lane};
+use verdict::{Verdict, judge};
+
+pub(crate) use facts::{
+    Appended, Body, Failure, Finished, Outcome, Parcel, Parts, Plan, Rules, Shipment, Slot, Whole,
 };
-
-/// Number of a topic, and of a partition in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Slot {
-    pub(crate) topic: usize,
-    pub(crate) partition: usize,
-}
-
-/// What the machine must know of the options.
-#[derive(Debug, Clone)]
-pub(crate) struct Rules {
-    pub(crate) compression: Compression,
-    pub(crate) batch_bytes_max: usize,
-    pub(crate) batch_bytes_first: usize,
-    pub(crate) request_bytes_max: usize,
-    pub(crate) buffer_bytes_max: usize,
-    pub(crate) linger_ms: u64,
-    pub(crate) delivery_timeout_ms: u64,
-    pub(crate) retry_ms: u64,
-    pub(crate) retry_ms_max: u64,
-    pub(crate) in_flight_max: usize,
-    pub(crate) is_idempotent: bool,
-    pub(crate) seed: u64,
-}
-
-/// The parts of a record.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Parts<'a> {
-    pub(crate) timestamp: i64,
-    pub(crate) key: Option<&'a [u8]>,
-    pub(crate) value: Option<&'a [u8]>,
-    pub(crate) headers: &'a [HeaderRef<'a>],
-}
-
-/// What became of a record that was to be appended.
-#[derive(Debug)]
-pub(crate) enum Appended<'a, T> {
-    /// It is the `index`-th record of a batch. `wakes`: there is something new to drain for.
-    Taken { token: &'a T, index: i64, wakes: bool },
-    /// The buffer is full.
-    Full,
-}
-
-/// What goes on the wire for a batch.
-#[derive(Debug)]
-pub(crate) enum Body {
-    /// Records that have not been made a batch yet.
-    Builder(Box<BatchBuilder>),
-    /// A batch under this identity and sequence.
-    Built(Bytes),
-    /// A batch that must be written anew under its new identity and sequence.
-    Renumber(Bytes),
-    /// It is on its way.
-    Away,
-}
-
-/// A batch to be sent.
-#[derive(Debug)]
-pub(crate) struct Parcel {
-    pub(crate) slot: Slot,
-    pub(crate) id: u64,
-    pub(crate) body: Body,
-    pub(crate) producer: ProducerIdentity,
-    pub(crate) sequence: i32,
-}
-
-/// A request to be sent.
-#[derive(Debug)]
-pub(crate) struct Shipment {
-    pub(crate) request: u64,
-    pub(crate) node: i32,
-    pub(crate) parcels: Vec<Parcel>,
-}
-
-/// What the broker, or the way to it, did with a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// Written at this offset; -1 when the broker does not tell.
-    Written { base_offset: i64 },
-    /// Refused.
-    Refused(ErrorCode),
-    /// Nobody knows.
-    Lost,
-}
-
-/// Why a batch failed for good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Failure {
-    Refused(ErrorCode),
-    TimedOut,
-}
-
-/// A batch that has come to its end.
-#[derive(Debug)]
-pub(crate) struct Finished<T> {
-    pub(crate) token: T,
-    pub(crate) result: Result<i64, Failure>,
-}
-
-/// What is to be done now.
-#[derive(Debug)]
-pub(crate) struct Plan<T> {
-    pub(crate) shipments: Vec<Shipment>,
-    pub(crate) finished: Vec<Finished<T>>,
-    /// Topics whose leaders must be looked up.
-    pub(crate) refresh: BTreeSet<usize>,
-    /// An identity is needed before anything can be sent.
-    pub(crate) wants_identity: bool,
-    /// When to look again, if nothing happens before; in milliseconds.
-    pub(crate) wake_at_ms: Option<u64>,
-}
 
 /// The machine; `T` is told to nobody, it only comes back with its batch.
 #[derive(Debug)]
 pub(crate) struct Machine<T> {
     rules: Rules,
-    topics: Vec<Topic>,
+    topics: Vec<Topic<T>>,
     by_name: BTreeMap<Arc<str>, usize>,
-    lanes: BTreeMap<Slot, Lane<T>>,
     active: BTreeSet<Slot>,
+    unregistered: BTreeSet<Slot>,
+    registered: BTreeSet<Slot>,
     served: Option<Slot>,
     outstanding: BTreeSet<u64>,
     requests: BTreeMap<u64, i32>,
@@ -148,72 +45,16 @@ pub(crate) struct Machine<T> {
     next_request: u64,
     identity: Option<ProducerIdentity>,
     is_renewing: bool,
+    has_gap: bool,
     refresh: BTreeSet<usize>,
 }
 
 #[derive(Debug)]
-struct Topic {
+struct Topic<T> {
     name: Arc<str>,
     leaders: Vec<i32>,
+    lanes: Vec<Lane<T>>,
     sticky: usize,
-}
-
-/// The batches of one partition.
-#[derive(Debug)]
-struct Lane<T> {
-    open: Option<Batch<T>>,
-    queue: VecDeque<Batch<T>>,
-    in_flight: VecDeque<Batch<T>>,
-    next_sequence: i32,
-    retry_at_ms: u64,
-    /// Something came back: wait for the rest before anything is sent again.
-    is_held: bool,
-    /// The broker cannot place our sequences any more.
-    is_broken: bool,
-}
-
-#[derive(Debug)]
-struct Batch<T> {
-    id: u64,
-    body: Body,
-    bytes: usize,
-    record_count: i32,
-    born_ms: u64,
-    attempts: u32,
-    number: Option<(ProducerIdentity, i32)>,
-    token: T,
-}
-
-impl<T> Default for Lane<T> {
-    fn default() -> Self {
-        Self {
-            open: None,
-            queue: VecDeque::new(),
-            in_flight: VecDeque::new(),
-            next_sequence: 0,
-            retry_at_ms: 0,
-            is_held: false,
-            is_broken: false,
-        }
-    }
-}
-
-impl<T> Lane<T> {
-    fn is_idle(&self) -> bool {
-        self.open.is_none() && self.queue.is_empty()
-    }
-
-    fn close_open(&mut self) {
-        if let Some(open) = self.open.take() {
-            self.queue.push_back(open);
-        }
-    }
-
-    /// Puts a batch back where its age belongs.
-    fn requeue(&mut self, batch: Batch<T>) {
-        let at = self.queue.iter().position(|other| other.id > batch.id);
-        self.queue.insert(at.unwrap_or(self.queue.len()), batch);
-    }
 }
 
 impl<T> Machine<T> {
@@ -222,8 +63,9 @@ impl<T> Machine<T> {
             rules,
             topics: Vec::new(),
             by_name: BTreeMap::new(),
-            lanes: BTreeMap::new(),
             active: BTreeSet::new(),
+            unregistered: BTreeSet::new(),
+            registered: BTreeSet::new(),
             served: None,
             outstanding: BTreeSet::new(),
             requests: BTreeMap::new(),
@@ -232,6 +74,7 @@ impl<T> Machine<T> {
             next_request: 0,
             identity: None,
             is_renewing: false,
+            has_gap: false,
             refresh: BTreeSet::new(),
         }
     }
@@ -254,12 +97,15 @@ impl<T> Machine<T> {
         let at = self.by_name.get(name).copied().unwrap_or(self.topics.len());
         if at == self.topics.len() {
             let sticky = usize::try_from(self.rules.seed % 1024).unwrap_or(0);
-            self.topics.push(Topic { name: Arc::clone(name), leaders: Vec::new(), sticky });
+            let (leaders, lanes) = (Vec::new(), Vec::new());
+            self.topics.push(Topic { name: Arc::clone(name), leaders, lanes, sticky });
             self.by_name.insert(Arc::clone(name), at);
         }
         // Partitions never go away while a topic lives; a shorter answer is an old one.
-        if leaders.len() >= self.topics[at].leaders.len() {
-            self.topics[at].leaders = leaders;
+        let topic = &mut self.topics[at];
+        if leaders.len() >= topic.leaders.len() {
+            topic.lanes.resize_with(leaders.len(), Lane::default);
+            topic.leaders = leaders;
         }
         self.refresh.remove(&at);
         at
@@ -288,7 +134,8 @@ impl<T> Machine<T> {
         if self.buffered_bytes >= self.rules.buffer_bytes_max {
             return Appended::Full;
         }
-        let lane = self.lanes.entry(slot).or_default();
+        let topic = &mut self.topics[slot.topic];
+        let lane = &mut topic.lanes[slot.partition];
         let mut wakes = false;
         let size = record_bytes_max(parts.key, parts.value, parts.headers);
         let is_full = |open: &Batch<T>| open.bytes + size > self.rules.batch_bytes_max;
@@ -297,12 +144,16 @@ impl<T> Machine<T> {
             wakes = true;
             if parts.key.is_none() {
                 // Move on to another partition: small steps in a fixed order spread evenly.
-                self.topics[slot.topic].sticky += 1;
+                topic.sticky += 1;
             }
         }
         if lane.open.is_none() {
             let (born_ms, token) = opening();
-            lane.open = Some(Batch::open(&self.rules, self.next_id, born_ms, token));
+            let hint = lane.last_bytes;
+            lane.open = Some(Batch::open(&self.rules, self.next_id, hint, (born_ms, token)));
+            if !lane.is_registered {
+                self.unregistered.insert(slot);
+            }
             self.outstanding.insert(self.next_id);
             self.next_id += 1;
             self.active.insert(slot);
@@ -314,13 +165,88 @@ impl<T> Machine<T> {
         Appended::Taken { token: &batch.token, index: i64::from(batch.record_count) - 1, wakes }
     }
 
+    /// Queues a whole batch of somebody else; it gets our identity and sequence when it is sent.
+    pub(crate) fn append_whole(&mut self, slot: Slot, whole: &Whole, token: T) -> bool {
+        if self.buffered_bytes >= self.rules.buffer_bytes_max {
+            return false;
+        }
+        let lane = &mut self.topics[slot.topic].lanes[slot.partition];
+        lane.close_open();
+        if !lane.is_registered {
+            self.unregistered.insert(slot);
+        }
+        lane.queue.push_back(Batch {
+            id: self.next_id,
+            body: Body::Renumber(whole.bytes.clone()),
+            bytes: whole.bytes.len(),
+            record_count: whole.record_count,
+            born_ms: whole.born_ms,
+            attempts: 0,
+            number: None,
+            token,
+        });
+        self.buffered_bytes += whole.bytes.len();
+        self.outstanding.insert(self.next_id);
+        self.next_id += 1;
+        self.active.insert(slot);
+        true
+    }
+
+    /// Partitions with batches that the transaction coordinator does not know of yet.
+    pub(crate) fn unregistered(&self) -> &BTreeSet<Slot> {
+        &self.unregistered
+    }
+
+    /// The coordinator knows of these partitions now.
+    pub(crate) fn set_registered(&mut self, slots: &BTreeSet<Slot>) {
+        for slot in slots {
+            self.topics[slot.topic].lanes[slot.partition].is_registered = true;
+            self.unregistered.remove(slot);
+            self.registered.insert(*slot);
+        }
+    }
+
+    /// A transaction has ended: the coordinator has forgotten its partitions.
+    pub(crate) fn forget_registered(&mut self) {
+        for slot in std::mem::take(&mut self.registered) {
+            self.topics[slot.topic].lanes[slot.partition].is_registered = false;
+        }
+        self.unregistered.clear();
+    }
+
+    /// Whether a batch is closed and waits to be sent.
+    pub(crate) fn has_closed(&self) -> bool {
+        let is_queued =
+            |slot: &Slot| !self.topics[slot.topic].lanes[slot.partition].queue.is_empty();
+        self.active.iter().any(is_queued)
+    }
+
+    /// Whether a batch that had a sequence came to nothing since the last call, so that the
+    /// sequences of its partition have a gap.
+    pub(crate) fn take_gap(&mut self) -> bool {
+        std::mem::take(&mut self.has_gap)
+    }
+
+    /// Whether requests are on their way.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.requests.is_empty()
+    }
+
+    /// Whether nothing is held that has not come to its end.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.outstanding.is_empty()
+    }
+
+    /// Bytes that are held: open, queued or in flight.
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.buffered_bytes
+    }
+
     /// Closes all open batches; what was appended until now is delivered when `is_flushed` says
     /// so for the number returned.
     pub(crate) fn flush(&mut self) -> u64 {
         for slot in &self.active {
-            if let Some(lane) = self.lanes.get_mut(slot) {
-                lane.close_open();
-            }
+            self.topics[slot.topic].lanes[slot.partition].close_open();
         }
         self.next_id
     }
@@ -333,7 +259,8 @@ impl<T> Machine<T> {
     pub(crate) fn set_identity(&mut self, identity: ProducerIdentity) {
         self.identity = Some(identity);
         self.is_renewing = false;
-        for lane in self.lanes.values_mut() {
+        self.has_gap = false;
+        for lane in self.topics.iter_mut().flat_map(|topic| &mut topic.lanes) {
             lane.next_sequence = 0;
             lane.is_broken = false;
             for batch in &mut lane.queue {
@@ -354,9 +281,10 @@ impl<T> Machine<T> {
     pub(crate) fn fail_queued(&mut self, failure: Failure) -> Vec<Finished<T>> {
         let mut finished = Vec::new();
         for slot in std::mem::take(&mut self.active) {
-            let lane = self.lanes.get_mut(&slot).expect("an active slot has a lane");
+            let lane = &mut self.topics[slot.topic].lanes[slot.partition];
             lane.close_open();
             for batch in lane.queue.drain(..) {
+                self.has_gap |= batch.number.is_some();
                 self.outstanding.remove(&batch.id);
                 self.buffered_bytes -= batch.bytes;
                 finished.push(Finished { token: batch.token, result: Err(failure) });
@@ -385,14 +313,15 @@ impl<T> Machine<T> {
     }
 
     fn wants_identity(&self) -> bool {
-        if !self.rules.is_idempotent || self.active.is_empty() {
+        let is_ours = self.rules.is_idempotent && !self.rules.is_transactional;
+        if !is_ours || self.active.is_empty() {
             return false;
         }
         if self.identity.is_none() {
             return true;
         }
         let is_settled = |slot: &Slot| {
-            let lane = &self.lanes[slot];
+            let lane = &self.topics[slot.topic].lanes[slot.partition];
             lane.is_broken || lane.queue.iter().all(|batch| batch.number.is_none())
         };
         self.is_renewing && self.requests.is_empty() && self.active.iter().all(is_settled)
@@ -407,6 +336,7 @@ impl<T> Machine<T> {
             let leader = self.leader(*slot);
             let Some(node) = leader else {
                 plan.refresh.insert(slot.topic);
+                plan.wake_at(now_ms + self.rules.retry_ms);
                 continue;
             };
             let used = self.requests.values().filter(|other| **other == node).count();
@@ -440,21 +370,22 @@ impl<T> Machine<T> {
 
     /// Takes the next batch of a partition, if one is due.
     fn take(&mut self, slot: Slot, now_ms: u64, plan: &mut Plan<T>) -> Option<(usize, Parcel)> {
-        let lane = self.lanes.get_mut(&slot).expect("an active slot has a lane");
+        let lane = &mut self.topics[slot.topic].lanes[slot.partition];
         let serial = !self.rules.is_idempotent && !lane.in_flight.is_empty();
-        if lane.is_held || lane.is_broken || serial {
+        let is_unknown = self.rules.is_transactional && !lane.is_registered;
+        if lane.is_held || lane.is_broken || serial || is_unknown {
             return None;
         }
         if lane.retry_at_ms > now_ms {
-            wake_at(plan, lane.retry_at_ms);
+            plan.wake_at(lane.retry_at_ms);
             return None;
         }
         if let Some(open) = &lane.open
             && lane.queue.is_empty()
         {
-            let due_ms = open.born_ms + self.rules.linger_ms;
+            let due_ms = open.born_ms.saturating_add(self.rules.linger_ms);
             if due_ms > now_ms {
-                wake_at(plan, due_ms);
+                plan.wake_at(due_ms);
                 return None;
             }
             lane.close_open();
@@ -488,7 +419,7 @@ impl<T> Machine<T> {
         let timeout = self.rules.delivery_timeout_ms;
         let mut idle = Vec::new();
         for slot in &self.active {
-            let lane = self.lanes.get_mut(slot).expect("an active slot has a lane");
+            let lane = &mut self.topics[slot.topic].lanes[slot.partition];
             let is_old = |batch: &Batch<T>| batch.born_ms + timeout <= now_ms;
             if lane.queue.is_empty() && lane.open.as_ref().is_some_and(is_old) {
                 lane.close_open();
@@ -496,6 +427,7 @@ impl<T> Machine<T> {
             while let Some(batch) = lane.queue.pop_front_if(|batch| is_old(batch)) {
                 // It may have been written: its number must not be given to another batch.
                 let was_sent = batch.number.is_some();
+                self.has_gap |= was_sent;
                 self.is_renewing |= was_sent && self.rules.is_idempotent;
                 lane.is_broken |= was_sent && self.rules.is_idempotent;
                 self.outstanding.remove(&batch.id);
@@ -504,7 +436,7 @@ impl<T> Machine<T> {
                 plan.finished.push(Finished { token: batch.token, result });
             }
             match lane.queue.front().or(lane.open.as_ref()) {
-                Some(oldest) => wake_at(plan, oldest.born_ms + timeout),
+                Some(oldest) => plan.wake_at(oldest.born_ms + timeout),
                 None => idle.push(*slot),
             }
         }
@@ -525,13 +457,23 @@ impl<T> Machine<T> {
             return finished;
         }
         for (slot, id, outcome, bytes) in outcomes {
-            let lane = self.lanes.get_mut(&slot).expect("a batch in flight has a lane");
+            let lane = &mut self.topics[slot.topic].lanes[slot.partition];
             let Some(at) = lane.in_flight.iter().position(|batch| batch.id == id) else {
                 continue;
             };
             let is_first = at == 0 && lane.queue.front().is_none_or(|other| other.id > id);
             let mut batch = lane.in_flight.remove(at).expect("the position was just found");
-            let verdict = judge(outcome, is_first, self.rules.is_idempotent);
+            let mut verdict = judge(outcome, is_first, self.rules.is_idempotent);
+            if let (Outcome::Refused(code), true) = (outcome, self.rules.is_transactional)
+                && verdict.renews
+            {
+                // A transaction does not outlive its identity; its owner aborts it.
+                verdict = Verdict {
+                    end: Some(Err(Failure::Refused(code))),
+                    refreshes: false,
+                    renews: false,
+                };
+            }
             if verdict.refreshes {
                 self.refresh.insert(slot.topic);
             }
@@ -541,6 +483,7 @@ impl<T> Machine<T> {
             }
             match verdict.end {
                 Some(result) => {
+                    self.has_gap |= result.is_err();
                     self.outstanding.remove(&batch.id);
                     self.buffered_bytes -= batch.bytes;
                     finished.push(Finished { token: batch.token, result });
@@ -561,99 +504,5 @@ impl<T> Machine<T> {
     }
 }
 
-fn wake_at<T>(plan: &mut Plan<T>, at_ms: u64) {
-    plan.wake_at_ms = Some(plan.wake_at_ms.map_or(at_ms, |other| other.min(at_ms)));
-}
-
-impl<T> Batch<T> {
-    fn open(rules: &Rules, id: u64, born_ms: u64, token: T) -> Self {
-        let builder = BatchBuilder::new(BatchOptions {
-            compression: rules.compression,
-            producer: ProducerIdentity::NONE,
-            base_sequence: -1,
-            transactional: false,
-            capacity: rules.batch_bytes_first,
-        });
-        Self {
-            id,
-            body: Body::Builder(Box::new(builder)),
-            bytes: BATCH_HEADER_BYTES,
-            record_count: 0,
-            born_ms,
-            attempts: 0,
-            number: None,
-            token,
-        }
-    }
-
-    /// Appends a record; tells how many bytes the buffer grew by.
-    fn append(&mut self, parts: &Parts<'_>) -> usize {
-        let Body::Builder(builder) = &mut self.body else {
-            unreachable!("an open batch has not been built");
-        };
-        builder.append(parts.timestamp, parts.key, parts.value, parts.headers);
-        // The header of a batch is counted with its first record.
-        let before = if self.record_count == 0 { 0 } else { self.bytes };
-        self.bytes = builder.bytes_len();
-        self.record_count += 1;
-        self.bytes - before
-    }
-}
-
-struct Verdict {
-    /// The batch has come to its end; otherwise it is sent again.
-    end: Option<Result<i64, Failure>>,
-    refreshes: bool,
-    renews: bool,
-}
-
-fn judge(outcome: Outcome, is_first: bool, is_idempotent: bool) -> Verdict {
-    let again = Verdict { end: None, refreshes: false, renews: false };
-    let code = match outcome {
-        Outcome::Written { base_offset } => {
-            return Verdict { end: Some(Ok(base_offset)), ..again };
-        }
-        Outcome::Lost => return Verdict { refreshes: true, ..again },
-        Outcome::Refused(code) => code,
-    };
-    match code {
-        // It was written long ago; only where is no longer known.
-        ErrorCode::DUPLICATE_SEQUENCE_NUMBER => Verdict { end: Some(Ok(-1)), ..again },
-        // An earlier batch did not arrive; it will be sent again, and then this one.
-        ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER if is_idempotent && !is_first => again,
-        ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER
-        | ErrorCode::UNKNOWN_PRODUCER_ID
-        | ErrorCode::INVALID_PRODUCER_EPOCH
-            if is_idempotent =>
-        {
-            Verdict { renews: true, ..again }
-        }
-        code if code.is_retriable() && code != ErrorCode::CORRUPT_MESSAGE => {
-            Verdict { refreshes: is_moved(code), ..again }
-        }
-        // The number of the failed batch leaves a gap that the broker would not accept.
-        code => {
-            let end = Some(Err(Failure::Refused(code)));
-            Verdict { end, refreshes: false, renews: is_idempotent }
-        }
-    }
-}
-
-/// Whether the code says that the partition is led by somebody else now.
-fn is_moved(code: ErrorCode) -> bool {
-    matches!(
-        code,
-        ErrorCode::NOT_LEADER_OR_FOLLOWER
-            | ErrorCode::LEADER_NOT_AVAILABLE
-            | ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
-            | ErrorCode::FENCED_LEADER_EPOCH
-            | ErrorCode::UNKNOWN_LEADER_EPOCH
-            | ErrorCode::UNKNOWN_TOPIC_ID
-            | ErrorCode::KAFKA_STORAGE_ERROR
-            | ErrorCode::REPLICA_NOT_AVAILABLE
-    )
-}
-
 #[cfg(test)]
-#[path = "machine_test.rs"]
-mod tests;
+mod machine_test;

@@ -1,24 +1,20 @@
 //! The sender of a producer: executes what the machine plans.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use base::cast;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use protocol::api::ApiKey;
 use protocol::error_code::ErrorCode;
 use protocol::messages::init_producer_id::InitProducerIdRequest;
-use protocol::messages::produce::{
-    PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData,
-};
-use protocol::record::{ProducerIdentity, RecordError, rewrite_producer};
-use protocol::wire::Records;
+use protocol::messages::produce::{ProduceRequest, ProduceResponse};
+use protocol::record::ProducerIdentity;
 use runtime::timer;
 
 use super::delivery::Token;
-use super::machine::{Body, Failure, Outcome, Plan, Shipment, Slot};
+use super::machine::{Failure, Plan, Shipment};
+use super::wire::{Sent, build_all, outcomes, request};
 use super::{NO_IDENTITY, Shared};
 use crate::connection::decode;
 use crate::error::ClientError;
@@ -121,79 +117,31 @@ async fn ship(shared: &Arc<Shared>, plan: Plan<Token>) {
     }
 }
 
-/// A batch on its way: what the answer needs to be matched, and the bytes for a repetition.
-type Sent = Vec<(Slot, u64, Bytes)>;
-
 async fn send(shared: &Arc<Shared>, shipment: Shipment) {
     let Shipment { request: number, node, parcels } = shipment;
-    let mut sent: Sent = Vec::with_capacity(parcels.len());
-    for parcel in parcels {
-        match build(parcel.body, parcel.producer, parcel.sequence) {
-            Ok(bytes) => sent.push((parcel.slot, parcel.id, bytes)),
-            Err(error) => {
-                // Compression fails only when memory does; the batch then counts as lost.
-                tracing::warn!(%error, "batch cannot be built");
-                sent.push((parcel.slot, parcel.id, Bytes::new()));
-            }
-        }
-    }
-    let request = request(shared, &sent);
+    let sent = build_all(parcels, false);
+    let request = {
+        let machine = shared.machine();
+        request(&sent, &shared.terms, |topic| machine.topic_name(topic))
+    };
     let connected = shared.client.node(node, shared.lane).await.and_then(|connection| {
         let version = connection.versions.up_to(ApiKey::Produce, PRODUCE_VERSION_MAX)?;
         Ok((connection, version))
     });
     let (connection, version) = match connected {
         Ok(connected) => connected,
-        Err(error) => return answered(shared, number, sent, Err(error)),
+        Err(error) => return answered(shared, number, sent, &Err(error)),
     };
     if shared.options.acks == Acks::None {
         let told = connection.tell(&request, version).await;
-        return answered(shared, number, sent, told.map(|()| ProduceResponse::default()));
+        return answered(shared, number, sent, &told.map(|()| ProduceResponse::default()));
     }
     let owner = Arc::clone(shared);
     let on_answer = Box::new(move |answer: Result<Bytes, ClientError>| {
         let response = answer.and_then(|frame| decode::<ProduceRequest>(&frame, version));
-        answered(&owner, number, sent, response);
+        answered(&owner, number, sent, &response);
     });
     connection.send(&request, version, Duration::ZERO, on_answer).await;
-}
-
-fn build(body: Body, producer: ProducerIdentity, sequence: i32) -> Result<Bytes, RecordError> {
-    match body {
-        Body::Builder(mut builder) => {
-            builder.set_producer(producer, sequence);
-            builder.build()
-        }
-        Body::Built(bytes) => Ok(bytes),
-        Body::Renumber(bytes) => {
-            let mut copy = BytesMut::from(bytes.as_ref());
-            rewrite_producer(&mut copy, producer, sequence, false);
-            Ok(copy.freeze())
-        }
-        Body::Away => Err(RecordError::Truncated),
-    }
-}
-
-fn request(shared: &Shared, sent: &Sent) -> ProduceRequest {
-    let mut topics: BTreeMap<usize, Vec<PartitionProduceData>> = BTreeMap::new();
-    for (slot, _, bytes) in sent {
-        let index = cast::i32_of(slot.partition);
-        let records = Some(Records::from(bytes.clone()));
-        topics.entry(slot.topic).or_default().push(PartitionProduceData { index, records });
-    }
-    let machine = shared.machine();
-    let topic = |(topic, partition_data)| TopicProduceData {
-        name: machine.topic_name(topic).to_string(),
-        partition_data,
-        ..Default::default()
-    };
-    let timeout_ms = shared.client.options().request_timeout.as_millis();
-    ProduceRequest {
-        transactional_id: None,
-        acks: shared.options.acks.code(),
-        timeout_ms: i32::try_from(timeout_ms).unwrap_or(i32::MAX),
-        topic_data: topics.into_iter().map(topic).collect(),
-    }
 }
 
 /// Takes an answer; runs on the task that reads the connection.
@@ -201,33 +149,12 @@ fn answered(
     shared: &Arc<Shared>,
     number: u64,
     sent: Sent,
-    response: Result<ProduceResponse, ClientError>,
+    response: &Result<ProduceResponse, ClientError>,
 ) {
     let now = shared.client.clock().steady_ms();
     let mut machine = shared.machine();
-    let mut codes: BTreeMap<(&str, i32), Outcome> = BTreeMap::new();
-    let default = match &response {
-        // Without acknowledgements nothing is known, and nothing is asked again.
-        Ok(_) if shared.options.acks == Acks::None => Outcome::Written { base_offset: -1 },
-        Err(ClientError::Unsupported { .. } | ClientError::Encode { .. }) => {
-            Outcome::Refused(ErrorCode::UNSUPPORTED_VERSION)
-        }
-        _ => Outcome::Lost,
-    };
-    for topic in response.iter().flat_map(|response| &response.responses) {
-        for partition in &topic.partition_responses {
-            let outcome = match ErrorCode(partition.error_code) {
-                ErrorCode::NONE => Outcome::Written { base_offset: partition.base_offset },
-                code => Outcome::Refused(code),
-            };
-            codes.insert((&topic.name, partition.index), outcome);
-        }
-    }
-    let outcomes = sent.into_iter().map(|(slot, id, bytes)| {
-        let key = (machine.topic_name(slot.topic).as_ref(), cast::i32_of(slot.partition));
-        (slot, id, codes.get(&key).copied().unwrap_or(default), bytes)
-    });
-    let outcomes = outcomes.collect();
+    let acks = shared.options.acks;
+    let outcomes = outcomes(sent, acks, response, |topic| machine.topic_name(topic));
     let finished = machine.complete(now, number, outcomes);
     drop(machine);
     shared.finish(finished);
