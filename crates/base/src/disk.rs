@@ -6,6 +6,7 @@
 
 pub mod conformance;
 pub mod lock;
+pub mod memory;
 pub mod real;
 
 use std::fmt::Debug;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use memory::MemoryDisk;
 pub use real::RealDisk;
 
 /// How a file is opened.
