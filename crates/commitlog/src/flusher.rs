@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use base::cast;
+use base::disk::Disk;
 use base::uuid::Uuid;
 
 use crate::checkpoint::{self, Offsets};
@@ -105,7 +106,7 @@ impl Flusher {
     ) -> Result<(Self, Queue, Report), Error> {
         let disk = &*options.disk;
         let root = options.dir.clone();
-        disk.create_dir_all(&root).map_err(Error::io("make", &root))?;
+        make_folder(disk, &root)?;
         let identity = meta::open_identity(&options)?;
         let clean_path = root.join(format::CLEAN_FILE);
         let was_clean = disk.exists(&clean_path);
@@ -516,6 +517,17 @@ impl Flusher {
         let mark = b"{\"version\":0,\"brokerEpoch\":-1}";
         self.env.disk.replace(&path, mark).map_err(Error::io("replace", &path))
     }
+}
+
+/// Makes a folder whose name, and those above it, are durable.
+fn make_folder(disk: &dyn Disk, root: &Path) -> Result<(), Error> {
+    let made = root.ancestors().take_while(|folder| !disk.exists(folder));
+    let parents: Vec<&Path> = made.filter_map(Path::parent).collect();
+    disk.create_dir_all(root).map_err(Error::io("make", root))?;
+    for parent in parents {
+        disk.sync_dir(parent).map_err(Error::io("flush", parent))?;
+    }
+    Ok(())
 }
 
 fn slot(logs: &mut [Option<Log>], id: LogId) -> Option<&mut Log> {

@@ -8,7 +8,9 @@ use protocol::record::{Batch, BatchHeader, ControlType, RecordError, control_typ
 
 use crate::epochs::Epochs;
 use crate::error::Error;
-use crate::format::{self, CLEANED, DELETED, LOG, SNAPSHOT, SWAP, TXN_INDEX};
+use crate::format::{
+    self, CLEANED, DELETED, LOG, OFFSET_INDEX, SNAPSHOT, SWAP, TIME_INDEX, TXN_INDEX,
+};
 use crate::index::{self, AbortedEntry, Lookup, Tables};
 use crate::limits::{DECOMPRESS_BYTES_MAX, HEADER_WINDOW_BYTES, HISTORY_BYTES_MAX};
 use crate::producers::{Marker, Producers};
@@ -76,6 +78,7 @@ fn load_once(options: &LoadOptions) -> Result<Option<Loaded>, Error> {
     let (disk, dir) = (&*options.disk, options.dir.as_path());
     finish_swaps(disk, dir)?;
     let mut names = Names::list(disk, dir)?;
+    names.drop_deleted(options)?;
     let Some(first) = names.logs.first().copied() else { return Ok(None) };
     let mut load = Load { options, segments: Vec::new(), cuts: Vec::new(), growth: None };
     let mut dirty_from = load.first_dirty(&names);
@@ -123,6 +126,20 @@ impl Names {
             }
         }
         Ok(names)
+    }
+
+    /// Removes segments that lie before the log's start. A crash may have kept some of them and
+    /// taken others, and such a hole must not look like lost batches.
+    fn drop_deleted(&mut self, options: &LoadOptions) -> Result<(), Error> {
+        let Some(log_start) = options.log_start else { return Ok(()) };
+        let gone = self.logs.partition_point(|base| *base <= log_start).saturating_sub(1);
+        for base in self.logs.drain(..gone) {
+            for kind in [SNAPSHOT, OFFSET_INDEX, TIME_INDEX, TXN_INDEX, LOG] {
+                remove(&*options.disk, &format::file(&options.dir, base, kind))?;
+            }
+            self.snapshots.retain(|offset| *offset != base);
+        }
+        Ok(())
     }
 }
 
@@ -315,7 +332,7 @@ impl Load<'_> {
             let path = format::file(&self.options.dir, base, LOG);
             let file = disk.open(&path, OpenMode::Read).map_err(Error::io("open", &path))?;
             let bytes = file.len().map_err(Error::io("measure", &path))?;
-            for kind in [LOG, format::OFFSET_INDEX, format::TIME_INDEX, TXN_INDEX] {
+            for kind in [LOG, OFFSET_INDEX, TIME_INDEX, TXN_INDEX] {
                 remove(disk, &format::file(&self.options.dir, base, kind))?;
             }
             disk.sync_dir(&self.options.dir).map_err(Error::io("flush", &self.options.dir))?;

@@ -41,10 +41,9 @@ impl Change {
 
     fn apply(&self, names: &mut Names) {
         match self {
+            // A folder may be durable before its own name is; it is reached once that is too.
             Self::Create(path, node) => {
-                if has_parent(names, path) {
-                    names.insert(path.clone(), *node);
-                }
+                names.insert(path.clone(), *node);
             }
             Self::Remove(path) => {
                 names.retain(|name, _| !name.starts_with(path));
@@ -188,9 +187,14 @@ impl Tree {
                 (false, false) => {}
             }
         }
-        // A file whose folder was lost is lost with it.
-        let whole = names.clone();
-        names.retain(|name, _| has_parent(&whole, name));
+        // What lies in a lost folder is lost with it; folders come before what is in them.
+        let mut reached = Names::new();
+        for (name, node) in names {
+            if has_parent(&reached, &name) {
+                reached.insert(name, node);
+            }
+        }
+        let names = reached;
         Self { current: names.clone(), durable: names, pending: Vec::new() }
     }
 }

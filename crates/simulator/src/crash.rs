@@ -1,0 +1,51 @@
+//! Crashing the log at every write, flush, rename and removal of a workload.
+//!
+//! A [`Workload`] is run on a memory disk whose power goes at operation n, for every n. What was
+//! sent, answered and seen is noted ([`history`]). From the images of the disk that such a cut may
+//! leave, the log is opened again and held against the notes ([`verdict`]).
+
+pub mod history;
+pub mod verdict;
+pub mod workload;
+
+use base::disk::MemoryDisk;
+
+pub use history::History;
+pub use workload::Workload;
+
+/// How much was checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checked {
+    /// Operations of the workload, at each of which the power went once.
+    pub cuts: usize,
+    /// Disks that were opened after a cut.
+    pub images: usize,
+    /// Appends that were answered in the run without a cut.
+    pub acknowledged: usize,
+}
+
+/// Cuts the power at every operation of a workload and checks `seeds` images of each cut.
+///
+/// # Panics
+/// When the log loses, invents, repeats or reorders anything; the message names the workload's
+/// seed, the operation and the image's seed.
+#[must_use]
+pub fn check_every_cut(workload: &Workload, seeds: u64) -> Checked {
+    let whole = MemoryDisk::new();
+    let acknowledged = workload.run(&whole).acknowledged();
+    let cuts = whole.operation_count();
+    let mut images = 0;
+    for cut in 0..cuts {
+        let disk = MemoryDisk::new();
+        disk.cut_power_at(cut);
+        let history = workload.run(&disk);
+        for seed in 0..seeds {
+            let case = format!("workload {} cut at {cut} image {seed}", workload.seed);
+            // Late seeds differ from cut to cut, so that more mixtures are met.
+            let image = if seed < 2 { seed } else { seed + 1000 * base::cast::u64_of(cut) };
+            verdict::check(&disk.crash_image(image), &history, &case);
+            images += 1;
+        }
+    }
+    Checked { cuts, images, acknowledged }
+}

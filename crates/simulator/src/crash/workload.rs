@@ -1,0 +1,307 @@
+//! A workload that a seed decides: plain, idempotent and transactional batches on a few logs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use base::clock::ManualClock;
+use base::disk::MemoryDisk;
+use base::rng::{Random, SeededRandom};
+use base::uuid::Uuid;
+use bytes::Bytes;
+use commitlog::{
+    Append, Bound, Cleanup, Command, Durability, Error, Flusher, LogConfig, LogEvents, LogId,
+    LogReader, Opened, Origin, Queue, Report, StoreOptions,
+};
+use protocol::record::{
+    BatchBuilder, BatchOptions, Compression, ControlType, ProducerIdentity, control_batch,
+};
+
+use super::history::{Answer, History, Kind, LogNotes, Sent};
+use super::verdict::records;
+
+/// The logs that are written.
+pub const LOGS: [&str; 2] = ["orders-0", "orders-1"];
+
+/// The topic's id.
+pub const TOPIC: Uuid = Uuid([7; 16]);
+
+/// Producer 0 writes without a sequence, 1 and 2 are idempotent, 3 and 4 transactional.
+const PRODUCERS: u64 = 5;
+
+/// What is done, and how much of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Workload {
+    /// Decides everything that is left to chance.
+    pub seed: u64,
+    /// How many steps are done.
+    pub steps: usize,
+    /// What an answer promises.
+    pub durability: Durability,
+    /// What happens to old records.
+    pub cleanup: Cleanup,
+}
+
+/// The options of a store on a memory disk.
+#[must_use]
+pub fn options(disk: &MemoryDisk, durability: Durability) -> StoreOptions {
+    StoreOptions {
+        dir: PathBuf::from("log"),
+        disk: Arc::new(disk.clone()),
+        clock: Arc::new(ManualClock::at(1_700_000_000_000)),
+        durability,
+        free_bytes_min: 0,
+        cluster_id: Uuid([1; 16]),
+        directory_id: Uuid([2; 16]),
+        node_id: 1,
+    }
+}
+
+/// Small segments and indexes, so that few records meet every border.
+#[must_use]
+pub fn config(cleanup: Cleanup) -> LogConfig {
+    LogConfig {
+        segment_bytes: 1_500,
+        index_interval_bytes: 200,
+        retention_ms: -1,
+        file_delete_delay_ms: 0,
+        cleanup,
+        ..LogConfig::default()
+    }
+}
+
+struct Deaf;
+
+impl LogEvents for Deaf {
+    fn advanced(&self, _id: LogId, _high_watermark: i64, _last_stable_offset: i64) {}
+}
+
+/// An open store that is turned by hand.
+pub struct Store {
+    /// The writer.
+    pub flusher: Flusher,
+    /// The way to it.
+    pub queue: Queue,
+    /// What opening found.
+    pub report: Report,
+    /// The open logs, as in [`LOGS`].
+    pub logs: Vec<Opened>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Store({:?})", self.flusher)
+    }
+}
+
+impl Store {
+    /// Opens the store and its logs.
+    ///
+    /// # Errors
+    /// What the disk refuses.
+    pub fn open(options: StoreOptions, config: LogConfig) -> Result<Self, Error> {
+        let (flusher, queue, report) = Flusher::open(options, Arc::new(Deaf))?;
+        let mut store = Self { flusher, queue, report, logs: Vec::new() };
+        for name in LOGS {
+            let answer = Arc::new(Mutex::new(None));
+            let inside = Arc::clone(&answer);
+            let then = Box::new(move |opened| {
+                *inside.lock().expect("no holder of an answer panics") = Some(opened);
+            });
+            let name = name.to_owned();
+            store.submit(Command::Open { name, topic_id: TOPIC, config, lazy: true, then });
+            store.flusher.turn();
+            let opened = answer.lock().expect("no holder of an answer panics").take();
+            store.logs.push(opened.expect("opening is answered in the turn")?);
+        }
+        Ok(store)
+    }
+
+    /// Hands a command over.
+    ///
+    /// # Panics
+    /// When the queue is full, which a workload never gets to.
+    pub fn submit(&self, command: Command) {
+        self.queue.try_submit(command).expect("a workload does not fill the queue");
+    }
+
+    /// Hands an append over.
+    #[must_use]
+    pub fn append(&self, id: LogId, batches: Bytes, origin: Origin) -> Answer {
+        let answer = Answer::default();
+        let inside = Arc::clone(&answer);
+        let then = Box::new(move |result| {
+            *inside.lock().expect("no holder of an answer panics") = Some(result);
+        });
+        let append = Append { batches, origin, leader_epoch: 0, durable: true };
+        self.submit(Command::Append { id, append, then });
+        answer
+    }
+}
+
+/// What producers remember, by log and producer.
+#[derive(Debug, Default)]
+struct Writer {
+    sequence: i32,
+    transaction: u32,
+    is_open: bool,
+}
+
+struct Run<'a> {
+    workload: &'a Workload,
+    disk: &'a MemoryDisk,
+    rng: SeededRandom,
+    store: Option<Store>,
+    history: History,
+    writers: BTreeMap<(usize, u64), Writer>,
+}
+
+impl Workload {
+    /// Runs until the end or until the power goes.
+    #[must_use]
+    pub fn run(&self, disk: &MemoryDisk) -> History {
+        let logs = LOGS.iter().map(|name| ((*name).to_owned(), LogNotes::default())).collect();
+        let mut run = Run {
+            workload: self,
+            disk,
+            rng: SeededRandom::new(self.seed),
+            store: None,
+            history: History { durability: self.durability, logs },
+            writers: BTreeMap::new(),
+        };
+        for step in 0..self.steps {
+            if run.step(step).is_none() {
+                break;
+            }
+        }
+        run.history
+    }
+}
+
+impl Run<'_> {
+    /// One step; none when the power is gone.
+    fn step(&mut self, step: usize) -> Option<()> {
+        if self.store.is_none() {
+            let options = options(self.disk, self.workload.durability);
+            self.store = Store::open(options, config(self.workload.cleanup)).ok();
+        }
+        self.store.as_ref()?;
+        let log = base::cast::usize_of(self.rng.below(2));
+        match self.rng.below(20) {
+            0 => self.close(),
+            1 | 2 => self.store.as_ref()?.submit(Command::Maintain),
+            3 if !self.workload.cleanup.compacts() => self.advance_start(log),
+            4..=6 => self.end_transaction(log),
+            _ => self.send_records(step, log),
+        }
+        // Some turns find several commands, which then share one flush.
+        if self.rng.below(3) > 0 {
+            self.turn();
+        }
+        Some(())
+    }
+
+    fn turn(&mut self) {
+        let Some(store) = &mut self.store else { return };
+        store.flusher.turn();
+        for (name, opened) in LOGS.iter().zip(&store.logs) {
+            let notes = self.history.logs.get_mut(*name).expect("every log has notes");
+            // A read that the cut disturbs shows nothing.
+            notes.seen.extend(visible(&opened.reader));
+        }
+    }
+
+    fn close(&mut self) {
+        self.turn();
+        if let Some(mut store) = self.store.take() {
+            store.submit(Command::Close { then: Box::new(|_| {}) });
+            store.flusher.turn();
+        }
+    }
+
+    fn advance_start(&mut self, log: usize) {
+        let Some(store) = &self.store else { return };
+        let opened = &store.logs[log];
+        let (start, high) = (opened.reader.log_start_offset(), opened.reader.high_watermark());
+        let span = base::cast::u64_of_i64(high - start);
+        let to = start + base::cast::i64_of_u64(self.rng.below(span + 1));
+        let notes = self.history.logs.get_mut(LOGS[log]).expect("every log has notes");
+        notes.start_asked = notes.start_asked.max(to);
+        store.submit(Command::AdvanceLogStart { id: opened.id, to });
+    }
+
+    fn send_records(&mut self, step: usize, log: usize) {
+        let producer = self.rng.below(PRODUCERS);
+        let count = 1 + self.rng.below(4);
+        let values: Vec<String> = (0..count).map(|at| format!("s{step}v{at}")).collect();
+        let keys = self.rng.below(3);
+        let writer = self.writers.entry((log, producer)).or_default();
+        let transactional = producer >= 3;
+        if transactional && !writer.is_open {
+            writer.is_open = true;
+            writer.transaction += 1;
+        }
+        let identity = identity(producer);
+        let mut builder = BatchBuilder::new(BatchOptions {
+            compression: Compression::None,
+            producer: identity,
+            base_sequence: if producer == 0 { -1 } else { writer.sequence },
+            transactional,
+            capacity: 1_024,
+        });
+        // Padding makes batches longer than a disk's sector now and then.
+        let padding = "p".repeat(base::cast::usize_of(self.rng.below(300)));
+        for (at, value) in values.iter().enumerate() {
+            let key = format!("k{}", keys + base::cast::u64_of(at));
+            let value = format!("{value} {padding}");
+            builder.append(1_000, Some(key.as_bytes()), Some(value.as_bytes()), &[]);
+        }
+        writer.sequence += i32::try_from(count).expect("a batch has at most four records");
+        let transaction = transactional.then_some(writer.transaction);
+        let bytes = builder.build().expect("small batches can be built");
+        self.send(log, identity, transaction, (bytes, Kind::Records(values)));
+    }
+
+    fn end_transaction(&mut self, log: usize) {
+        let producer = 3 + self.rng.below(2);
+        let aborted = self.rng.below(2) == 0;
+        let writer = self.writers.entry((log, producer)).or_default();
+        if !std::mem::take(&mut writer.is_open) {
+            return;
+        }
+        let transaction = Some(writer.transaction);
+        let kind = if aborted { ControlType::Abort } else { ControlType::Commit };
+        let bytes = control_batch(identity(producer), kind, 0, 1_000);
+        self.send(log, identity(producer), transaction, (bytes, Kind::Marker { aborted }));
+    }
+
+    fn send(
+        &mut self,
+        log: usize,
+        producer: ProducerIdentity,
+        transaction: Option<u32>,
+        (bytes, kind): (Bytes, Kind),
+    ) {
+        let Some(store) = &self.store else { return };
+        let origin = match kind {
+            Kind::Records(_) => Origin::Client,
+            Kind::Marker { .. } => Origin::Coordinator,
+        };
+        let answer = store.append(store.logs[log].id, bytes.clone(), origin);
+        let notes = self.history.logs.get_mut(LOGS[log]).expect("every log has notes");
+        notes.sent.push(Sent { bytes, producer, transaction, kind, answer });
+    }
+}
+
+/// Who producer number n is.
+fn identity(producer: u64) -> ProducerIdentity {
+    match i64::try_from(producer) {
+        Ok(id) if id > 0 => ProducerIdentity { id, epoch: 0 },
+        _ => ProducerIdentity::NONE,
+    }
+}
+
+fn visible(reader: &LogReader) -> Vec<(i64, String)> {
+    let all = records(reader, reader.log_start_offset(), Bound::HighWatermark);
+    all.unwrap_or_default().into_iter().map(|record| (record.offset, record.value)).collect()
+}

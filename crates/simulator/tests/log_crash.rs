@@ -1,0 +1,28 @@
+//! The power goes at every operation of a workload; nothing that was promised is lost.
+
+use commitlog::{Cleanup, Durability};
+use simulator::crash::{Workload, check_every_cut};
+
+fn check_flushed(seed: u64, cleanup: Cleanup) {
+    let workload = Workload { seed, steps: 40, durability: Durability::Flush, cleanup };
+    let checked = check_every_cut(&workload, 4);
+    assert!(checked.cuts > 150 && checked.acknowledged > 20, "{checked:?}");
+}
+
+#[test]
+fn a_flushed_log_keeps_every_promise_at_every_cut() {
+    check_flushed(1, Cleanup::Delete);
+}
+
+#[test]
+fn another_flushed_log_keeps_every_promise_at_every_cut() {
+    check_flushed(2, Cleanup::Delete);
+}
+
+#[test]
+fn a_log_that_leaves_flushing_to_the_system_still_is_a_prefix() {
+    let (durability, cleanup) = (Durability::Os, Cleanup::Delete);
+    let workload = Workload { seed: 3, steps: 40, durability, cleanup };
+    let checked = check_every_cut(&workload, 4);
+    assert!(checked.acknowledged > 20, "{checked:?}");
+}
