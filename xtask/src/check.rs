@@ -48,7 +48,8 @@ pub(crate) fn run(quick: bool) -> Result<(), String> {
 fn all_steps(run: &mut Run, quick: bool) -> Result<(), String> {
     run.step("format", || passed(&mut cargo(&["fmt", "--all", "--check"])))?;
     run.step("clippy", || {
-        let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "-q", "--"];
+        let clippy =
+            ["clippy", "--workspace", "--all-targets", "--locked", "--keep-going", "-q", "--"];
         passed(cargo(&clippy).args(["-D", "warnings"]))
     })?;
     run.step("tidy", || tidy::run().map(|()| Outcome::Passed))?;

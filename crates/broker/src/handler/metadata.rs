@@ -64,7 +64,9 @@ fn operations(wanted: bool, all: i32) -> i32 {
 }
 
 async fn one(broker: &Broker, wanted: MetadataRequestTopic, create: bool) -> MetadataResponseTopic {
-    let Some(name) = wanted.name else {
+    // The id wins where there is one: the Java client sends an empty name beside it.
+    let name = wanted.name.filter(|_| wanted.topic_id.is_zero());
+    let Some(name) = name else {
         return match broker.metadata.topic_by_id(wanted.topic_id) {
             Some(topic) => found(broker, &topic),
             None => missing(None, wanted.topic_id, ErrorCode::UNKNOWN_TOPIC_ID),
