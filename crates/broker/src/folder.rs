@@ -10,7 +10,7 @@ use base::rng::Random;
 use base::uuid::Uuid;
 use commitlog::{Flusher, Queue, Report, StoreOptions};
 use runtime::task;
-use runtime::thread::{self, Thread};
+use runtime::thread::{Thread, spawn};
 use tracing::{info, warn};
 
 use crate::error::Error;
@@ -68,7 +68,7 @@ pub(crate) async fn open(
     let opened = task::blocking(move || Flusher::open(store, events)).await;
     let (flusher, queue, report) = opened.map_err(Error::Log)?;
     tell(&report);
-    let flusher = thread::spawn("flusher", move || flusher.run()).map_err(Error::Thread)?;
+    let flusher = spawn("flusher", move || flusher.run()).map_err(Error::Thread)?;
     Ok((Folder { lock, flusher }, queue, report))
 }
 

@@ -308,7 +308,8 @@ const ROWS: &[(&str, Kind, Option<&str>)] = &[
         "remote.log.metadata.manager.class.name",
         Text,
         Some(
-            "org.apache.kafka.server.log.remote.metadata.storage.TopicBasedRemoteLogMetadataManager",
+            "org.apache.kafka.server.log.remote.metadata.storage.\
+             TopicBasedRemoteLogMetadataManager",
         ),
     ),
     ("remote.log.metadata.manager.class.path", Text, None),

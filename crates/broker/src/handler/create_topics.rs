@@ -73,6 +73,7 @@ async fn create(
     broker.metadata.with(|machine| machine.may_create(&wanted.name, partitions))?;
     let mut result = CreatableTopicResult {
         name: wanted.name.clone(),
+        error_message: None,
         num_partitions: partitions,
         replication_factor: 1,
         configs: Some(listed(broker, &configs)),

@@ -1,7 +1,7 @@
 //! DescribeCluster, key 60, versions 0 to 2.
 //!
 //! The one broker. Version 1 lets clients ask for controllers instead, which a broker refuses with
-//! MISMATCHED_ENDPOINT_TYPE as Kafka's does; version 2 adds fenced brokers, of which there are none.
+//! MISMATCHED_ENDPOINT_TYPE as Kafka's does; version 2 adds fenced brokers, and there are none.
 
 use protocol::error_code::ErrorCode;
 use protocol::messages::describe_cluster::{

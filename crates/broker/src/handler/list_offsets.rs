@@ -24,6 +24,9 @@ const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
 const EARLIEST_PENDING_UPLOAD: i64 = -6;
 
+/// First version that tells the epoch of an offset.
+const EPOCHS_SINCE: i16 = 4;
+
 /// An offset with the timestamp that belongs to it.
 type Found = (i64, i64);
 
@@ -40,7 +43,7 @@ pub(crate) fn handle(
                 .partitions
                 .reader(&topic.name, wanted.partition_index)
                 .and_then(|reader| look_up(&reader, wanted, until, call.version));
-            answer(wanted.partition_index, looked)
+            answer(wanted.partition_index, looked, call.version)
         };
         let partitions = topic.partitions.iter().map(answer).collect();
         response.topics.push(ListOffsetsTopicResponse { name: topic.name, partitions });
@@ -51,6 +54,7 @@ pub(crate) fn handle(
 fn answer(
     partition_index: i32,
     looked: Result<Option<Found>, ErrorCode>,
+    version: i16,
 ) -> ListOffsetsPartitionResponse {
     let (code, found) = match looked {
         Ok(found) => (ErrorCode::NONE, found),
@@ -62,7 +66,7 @@ fn answer(
         error_code: code.0,
         timestamp,
         offset,
-        leader_epoch: if found.is_some() { LEADER_EPOCH } else { -1 },
+        leader_epoch: if found.is_some() && version >= EPOCHS_SINCE { LEADER_EPOCH } else { -1 },
     }
 }
 
