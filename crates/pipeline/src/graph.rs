@@ -1,6 +1,15 @@
 //! The tasks of a pipeline as a graph: who sends to whom, in which order, and its drawings.
 
+mod canvas;
+mod export;
+mod layout;
+mod picture;
+mod tree;
+
 use std::collections::BTreeSet;
+
+pub use export::{dot, mermaid};
+pub use picture::{Ink, Picture, Role, Spot, draw};
 
 use crate::diagnose::{Located, Span};
 use crate::spec::Spec;
