@@ -15,6 +15,7 @@ use crate::client::{Client, CoordinatorKind};
 use crate::cluster::BrokerView;
 use crate::error::ClientError;
 
+pub(crate) use groups::commit;
 pub use groups::{Committed, GroupListing, GroupMember, GroupView};
 pub use offsets::{ListedOffset, OffsetAt};
 pub use topics::{ConfigEntry, ConfigResource, TopicSpec};

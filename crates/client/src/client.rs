@@ -18,8 +18,9 @@ use crate::cluster::{ClusterView, TopicView, topic_error};
 use crate::connection::Connection;
 use crate::consumer::Consumer;
 use crate::error::ClientError;
+use crate::group::GroupConsumer;
 use crate::options::{
-    Bootstrap, ClientOptions, ConsumerOptions, ProducerOptions, TransactionalOptions,
+    Bootstrap, ClientOptions, ConsumerOptions, GroupOptions, ProducerOptions, TransactionalOptions,
 };
 use crate::pool::{Address, Lane, Pool};
 use crate::producer::Producer;
@@ -131,6 +132,12 @@ impl Client {
     #[must_use]
     pub fn consumer(&self, options: ConsumerOptions) -> Consumer {
         Consumer::new(self.clone(), options)
+    }
+
+    /// A member of a consumer group.
+    #[must_use]
+    pub fn group_consumer(&self, options: GroupOptions) -> GroupConsumer {
+        GroupConsumer::new(self.clone(), options)
     }
 
     /// The cluster as it was last seen.

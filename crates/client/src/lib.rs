@@ -3,7 +3,7 @@
 //! [`Client`] holds what all others share: a pool of connections, the picture of the cluster, the
 //! coordinators. [`Producer`] and [`TransactionalProducer`] collect records into batches and
 //! deliver them in order; [`Consumer`] fetches whole batches and hands them on undecoded;
-//! [`Admin`] asks for the rest.
+//! [`GroupConsumer`] adds a consumer group; [`Admin`] asks for the rest.
 //!
 //! Invariants: batches stay batches (nothing here looks at a record that it does not make);
 //! records of one partition are delivered in the order in which they were appended, retries
@@ -23,7 +23,7 @@ pub mod cluster;
 mod connection;
 pub mod consumer;
 pub mod error;
-mod group;
+pub mod group;
 pub mod limits;
 pub mod options;
 mod pool;
@@ -36,6 +36,7 @@ pub use crate::admin::Admin;
 pub use crate::client::Client;
 pub use crate::consumer::Consumer;
 pub use crate::error::ClientError;
+pub use crate::group::GroupConsumer;
 pub use crate::options::{Bootstrap, ClientOptions};
 pub use crate::producer::Producer;
 pub use crate::transaction::TransactionalProducer;

@@ -230,6 +230,8 @@ pub struct GroupOptions {
     pub rebalance_timeout: Duration,
     /// How often a heartbeat is sent.
     pub heartbeat_every: Duration,
+    /// How often what was dealt with is committed; never by itself when absent.
+    pub auto_commit_every: Option<Duration>,
     /// Where to start without a committed offset.
     pub start_at: StartAt,
     /// How records are fetched.
@@ -246,6 +248,7 @@ impl GroupOptions {
             session_timeout: Duration::from_secs(45),
             rebalance_timeout: Duration::from_secs(60),
             heartbeat_every: Duration::from_secs(3),
+            auto_commit_every: Some(Duration::from_secs(5)),
             start_at: StartAt::Latest,
             consumer: ConsumerOptions::default(),
         }

@@ -5,6 +5,7 @@
 
 mod admin;
 mod consume;
+mod group;
 mod produce;
 mod transact;
 
@@ -84,6 +85,9 @@ pub fn all() -> Vec<Scenario> {
             whole_batches_are_passed_on,
             a_fence_aborts_what_was_open,
             a_transaction_that_is_too_slow_is_given_up;
+        group:
+            members_share_the_partitions_and_take_over_from_who_leaves,
+            a_group_goes_on_where_it_stopped;
     ]
 }
 
