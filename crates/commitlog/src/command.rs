@@ -117,7 +117,7 @@ pub enum Command {
     /// Retention, rolling by time, delayed unlinking, checkpoints, forgotten producers,
     /// the cleaner. Meant to be sent about once a second.
     Maintain,
-    /// Puts a cleaned segment in place; sent by the cleaner.
+    /// Puts a cleaned segment in place; sent by a [`crate::CleanJob`].
     Cleaned(Cleaned),
     /// Flushes everything and leaves the mark of a clean end.
     Close {

@@ -11,6 +11,7 @@ use base::disk::Disk;
 use base::uuid::Uuid;
 
 use crate::checkpoint::{self, Offsets};
+use crate::cleaner::{CleanJob, Cleaned};
 use crate::command::{Append, Command, LogId, Opened, Origin, Then};
 use crate::error::{AppendError, Error};
 use crate::format;
@@ -31,6 +32,12 @@ pub trait LogEvents: Send + Sync {
     /// A log takes nothing more until the next start, or its upkeep met an error.
     fn failed(&self, name: &str, error: &Error) {
         let _ = (name, error); // Whoever has no use for it need not say so.
+    }
+
+    /// A log is to be compacted. [`CleanJob::run`] may be called on any thread, once; here it is
+    /// called at once, which keeps the flusher busy for as long as it takes.
+    fn clean(&self, job: CleanJob) {
+        job.run();
     }
 }
 
@@ -77,7 +84,10 @@ pub struct Flusher {
     /// Recovered after a crash and not asked for yet.
     found: BTreeMap<String, Log>,
     was_clean: bool,
+    /// False when the file of recovery points was missing or damaged.
+    knows_points: bool,
     recovery_points: Offsets,
+    cleaned: Offsets,
     log_starts: Offsets,
     /// Logs with something staged or written in this round.
     touched: BTreeSet<LogId>,
@@ -86,6 +96,7 @@ pub struct Flusher {
     doomed: VecDeque<(u64, PathBuf)>,
     space: Space,
     checkpoint_due_ms: u64,
+    is_cleaning: bool,
 }
 
 impl fmt::Debug for Flusher {
@@ -110,9 +121,10 @@ impl Flusher {
         let identity = meta::open_identity(&options)?;
         let clean_path = root.join(format::CLEAN_FILE);
         let was_clean = disk.exists(&clean_path);
-        let offsets = |name| checkpoint::load_offsets(disk, &root.join(name)).unwrap_or_default();
-        let recovery_points = offsets(format::RECOVERY_POINT_FILE);
-        let log_starts = offsets(format::LOG_START_FILE);
+        let offsets = |name| checkpoint::load_offsets(disk, &root.join(name));
+        let points = offsets(format::RECOVERY_POINT_FILE);
+        let log_starts = offsets(format::LOG_START_FILE).unwrap_or_default();
+        let cleaned = offsets(format::CLEANER_FILE).unwrap_or_default();
         let (queue, shared) = Queue::new();
         let space = Space::new(options.free_bytes_min);
         let env = Env {
@@ -130,15 +142,22 @@ impl Flusher {
             names: BTreeMap::new(),
             found: BTreeMap::new(),
             was_clean,
-            recovery_points,
+            knows_points: points.is_some(),
+            recovery_points: points.unwrap_or_default(),
             log_starts,
+            cleaned,
             touched: BTreeSet::new(),
             lingering: BTreeSet::new(),
             doomed: VecDeque::new(),
             space,
             checkpoint_due_ms,
+            is_cleaning: false,
         };
         let (logs, cuts) = flusher.look_around()?;
+        if !flusher.knows_points {
+            // From now on a missing file means damage, and a missing line a new log.
+            flusher.store_checkpoints()?;
+        }
         // Gone before anything is written: the next end counts only when it says so itself.
         disk.remove_file(&clean_path).map_err(Error::io("remove", &clean_path))?;
         disk.sync_dir(&root).map_err(Error::io("flush", &root))?;
@@ -180,6 +199,7 @@ impl Flusher {
         LoadStart {
             clean: self.was_clean,
             recovery_point: self.recovery_points.get(name).copied().unwrap_or(0),
+            trusts_gaps: !self.knows_points,
             log_start: self.log_starts.get(name).copied(),
         }
     }
@@ -331,6 +351,7 @@ impl Flusher {
             if stored.is_none() && log.active.is_some() {
                 meta::store_topic_id(&*self.env.disk, &dir, topic_id)?;
             }
+            log.cleaned_to = self.cleaned.get(name).copied().unwrap_or(0);
             return Ok(log);
         }
         let mut log = Log::new(self.env.clone(), id, name.to_owned(), topic_id, config);
@@ -339,6 +360,7 @@ impl Flusher {
             if stored.is_none() {
                 meta::store_topic_id(&*self.env.disk, &dir, topic_id)?;
             }
+            log.cleaned_to = self.cleaned.get(name).copied().unwrap_or(0);
         }
         Ok(log)
     }
@@ -384,6 +406,7 @@ impl Flusher {
         self.names.remove(&log.name);
         self.recovery_points.remove(&log.name);
         self.log_starts.remove(&log.name);
+        self.cleaned.remove(&log.name);
         let removed = self.rename_away(&log);
         self.tell(&log.name, removed);
         let stored = self.store_checkpoints();
@@ -442,10 +465,30 @@ impl Flusher {
         self.unlink_doomed(now_ms);
     }
 
-    fn clean_dirtiest(&mut self) {}
+    /// Lets the cleaner run over the log that needs it most, one at a time.
+    fn clean_dirtiest(&mut self) {
+        if self.is_cleaning {
+            return;
+        }
+        let dirty = self.logs.iter().flatten().filter_map(|log| Some((log, log.dirt()?)));
+        let dirtiest = dirty.max_by(|one, two| one.1.ratio.total_cmp(&two.1.ratio));
+        if let Some((log, dirt)) = dirtiest {
+            self.is_cleaning = true;
+            let job = log.clean_job(dirt, Arc::clone(&self.queue));
+            self.events.clean(job);
+        }
+    }
 
-    fn put_cleaned(&mut self, cleaned: crate::cleaner::Cleaned) {
-        let _ = cleaned.id; // The cleaner arrives with the next commit.
+    fn put_cleaned(&mut self, cleaned: Cleaned) {
+        self.is_cleaning = false;
+        self.settle();
+        // Cleaned segments have gaps, which only what is recorded as flushed may have.
+        let stored = self.store_checkpoints();
+        let Some(log) = slot(&mut self.logs, cleaned.id) else { return };
+        let Cleaned { groups, cleaned_to, .. } = cleaned;
+        let name = log.name.clone();
+        let put = stored.and(groups).and_then(|groups| log.put_cleaned(groups, cleaned_to));
+        self.tell(&name, put);
     }
 
     fn unlink_doomed(&mut self, now_ms: u64) {
@@ -497,11 +540,18 @@ impl Flusher {
             .filter(on_disk)
             .map(|log| (log.name.clone(), log.reader.high_watermark()))
             .collect();
+        let cleaned: Offsets = self
+            .open_logs()
+            .filter(|log| log.cleaned_to > 0)
+            .map(|log| (log.name.clone(), log.cleaned_to))
+            .collect();
         self.recovery_points.extend(points);
+        self.cleaned.extend(cleaned);
         let disk = Arc::clone(&self.env.disk);
         let root = self.env.root.clone();
         self.store_log_starts()?;
         checkpoint::store_offsets(&*disk, &root.join(format::HIGH_WATERMARK_FILE), &highs)?;
+        checkpoint::store_offsets(&*disk, &root.join(format::CLEANER_FILE), &self.cleaned)?;
         let path = root.join(format::RECOVERY_POINT_FILE);
         checkpoint::store_offsets(&*disk, &path, &self.recovery_points)
     }

@@ -14,6 +14,7 @@ pub(crate) const CLEAN_FILE: &str = ".kafka_cleanshutdown";
 pub(crate) const RECOVERY_POINT_FILE: &str = "recovery-point-offset-checkpoint";
 pub(crate) const LOG_START_FILE: &str = "log-start-offset-checkpoint";
 pub(crate) const HIGH_WATERMARK_FILE: &str = "replication-offset-checkpoint";
+pub(crate) const CLEANER_FILE: &str = "cleaner-offset-checkpoint";
 pub(crate) const EPOCH_FILE: &str = "leader-epoch-checkpoint";
 pub(crate) const PARTITION_FILE: &str = "partition.metadata";
 

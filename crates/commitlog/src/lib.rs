@@ -39,7 +39,7 @@ mod swap;
 mod upkeep;
 mod walk;
 
-pub use cleaner::Cleaned;
+pub use cleaner::{CleanJob, Cleaned};
 pub use command::{Append, Appended, Command, LogId, Opened, Origin, Then};
 pub use error::{AppendError, Error, LogError, QueueRefusal, ReadError};
 pub use flusher::{Flusher, FoundLog, LogEvents, Report, Turn};

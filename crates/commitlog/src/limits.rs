@@ -50,9 +50,6 @@ pub const CLEANER_KEYS_MAX: usize = 1_000_000;
 /// Bytes of distinct keys that one run of the cleaner keeps in mind.
 pub const CLEANER_KEY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Bytes of closed segments that one run of the cleaner rewrites.
-pub const CLEANER_RUN_BYTES_MAX: u64 = 1024 * 1024 * 1024;
-
 /// Longest wait of the flusher between two looks at its timers, in milliseconds.
 pub const IDLE_WAIT_MS: u64 = 1_000;
 

@@ -44,6 +44,9 @@ pub(crate) struct LoadOptions {
     pub clean: bool,
     /// Everything before it was flushed once.
     pub recovery_point: i64,
+    /// Whether a gap between segments is taken for the cleaner's work, because it is not known
+    /// what was flushed.
+    pub trusts_gaps: bool,
     /// The first offset that may be read, if it was recorded.
     pub log_start: Option<i64>,
     pub interval_bytes: u64,
@@ -68,7 +71,9 @@ pub(crate) fn load(options: &LoadOptions) -> Result<Option<Loaded>, Error> {
     match load_once(options) {
         // What a clean end left was damaged since: nothing is taken on trust.
         Err(Error::Record { .. } | Error::Damaged { .. }) if options.clean => {
-            load_once(&LoadOptions { clean: false, recovery_point: 0, ..options.clone() })
+            let recovery_point = 0;
+            let again = LoadOptions { clean: false, recovery_point, ..options.clone() };
+            load_once(&LoadOptions { trusts_gaps: true, ..again })
         }
         other => other,
     }
@@ -217,7 +222,8 @@ impl Load<'_> {
         for at in 0..names.logs.len() {
             let base = names.logs[at];
             // Only the cleaner leaves gaps, and only in what was flushed before.
-            let torn = at >= dirty_from && base != expected && base > self.options.recovery_point;
+            let flushed = base <= self.options.recovery_point || self.options.trusts_gaps;
+            let torn = at >= dirty_from && base != expected && !flushed;
             if torn {
                 self.drop_from(names, at, "batches before this segment are missing")?;
                 if let Some(last) = self.segments.last() {

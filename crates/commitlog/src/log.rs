@@ -53,6 +53,8 @@ pub(crate) struct Log {
     pub(crate) flushed_end: i64,
     pub(crate) failure: Option<Error>,
     pub(crate) epochs_changed: bool,
+    /// Everything before it was looked at by the cleaner.
+    pub(crate) cleaned_to: i64,
 }
 
 /// The segment that is written.
@@ -113,6 +115,7 @@ impl Log {
             flushed_end: 0,
             failure: None,
             epochs_changed: false,
+            cleaned_to: 0,
         }
     }
 
@@ -138,6 +141,7 @@ impl Log {
             dir: self.dir.clone(),
             clean: start.clean,
             recovery_point: start.recovery_point,
+            trusts_gaps: start.trusts_gaps,
             log_start: start.log_start,
             interval_bytes: self.config.index_interval_bytes,
             now_ms: self.env.clock.unix_ms(),
@@ -451,5 +455,7 @@ impl Log {
 pub(crate) struct LoadStart {
     pub clean: bool,
     pub recovery_point: i64,
+    /// Whether a gap between segments is taken for the cleaner's work.
+    pub trusts_gaps: bool,
     pub log_start: Option<i64>,
 }

@@ -110,7 +110,6 @@ impl Shared {
     }
 
     /// Hands over a command of the crate itself, which no limit holds up.
-    #[expect(dead_code, reason = "the cleaner uses it from the next commit on")]
     pub(crate) fn submit_internal(&self, command: Command) {
         let mut waiting = self.lock();
         if !waiting.closed {

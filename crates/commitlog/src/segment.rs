@@ -148,6 +148,15 @@ impl Segment {
         self.store_aborted()
     }
 
+    /// Writes the tables of a segment that was made whole.
+    pub(crate) fn store_warm(&self) -> Result<(), Error> {
+        match self.look(|lookup| self.table_paths.store(&*self.disk, lookup))? {
+            // They are in memory, and the next start makes them anew.
+            Err(error) if error.is_storage_full() => Ok(()),
+            other => other,
+        }
+    }
+
     fn store_aborted(&self) -> Result<(), Error> {
         let path = self.path.with_extension(format::TXN_INDEX);
         self.with_aborted(|aborted| index::store(&*self.disk, &path, aborted))

@@ -14,7 +14,6 @@ use crate::format::{self, CLEANED, LOG, OFFSET_INDEX, SNAPSHOT, SWAP, TIME_INDEX
 use crate::load::remove;
 
 /// Lets a cleaned segment count, whose two `.cleaned` files are whole and flushed.
-#[expect(dead_code, reason = "the cleaner uses it from the next commit on")]
 pub(crate) fn begin(disk: &dyn Disk, dir: &Path, base: i64) -> Result<(), Error> {
     sync(disk, dir)?;
     for kind in [TXN_INDEX, LOG] {

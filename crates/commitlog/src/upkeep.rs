@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::cleaner::Group;
 use crate::error::Error;
 use crate::format::{self, DELETED, LOG, OFFSET_INDEX, SNAPSHOT, TIME_INDEX, TXN_INDEX};
+use crate::index::Tables;
 use crate::load::remove;
 use crate::log::{LoadStart, Log};
-use crate::segment::Segment;
+use crate::segment::{Parts, Segment};
+use crate::swap;
 
 impl Log {
     /// Cuts everything from the batch on that holds this offset.
@@ -35,8 +38,14 @@ impl Log {
             last.file.set_len(place.position).map_err(Error::io("cut", &last.path))?;
             last.file.sync_data().map_err(Error::io("flush", &last.path))?;
         }
-        let log_start = Some(log_start);
-        self.load(&LoadStart { clean: false, recovery_point: 0, log_start })?;
+        self.cleaned_to = self.cleaned_to.min(to);
+        // What lies before the cut was written and flushed by this very process.
+        self.load(&LoadStart {
+            clean: false,
+            recovery_point: 0,
+            trusts_gaps: true,
+            log_start: Some(log_start),
+        })?;
         Ok(())
     }
 
@@ -106,6 +115,33 @@ impl Log {
             doomed.push(away);
         }
         Ok(doomed)
+    }
+
+    /// Puts what the cleaner has made in the place of what it was made from.
+    pub(crate) fn put_cleaned(&mut self, groups: Vec<Group>, to: i64) -> Result<(), Error> {
+        for group in groups {
+            let mut segments = self.reader.segments();
+            let first = segments.iter().position(|segment| segment.base == group.base);
+            let range = first.map(|first| first..first + group.olds.len());
+            let same = range.clone().and_then(|range| segments.get(range)).is_some_and(|now| {
+                now.iter().zip(&group.olds).all(|(now, old)| Arc::ptr_eq(now, old))
+            });
+            // The log went on without the cleaner: something was cut or deleted.
+            let Some(range) = range.filter(|_| same) else { return Ok(()) };
+            let disk = Arc::clone(&self.env.disk);
+            swap::begin(&*disk, &self.dir, group.base)?;
+            swap::finish(&*disk, &self.dir, group.base)?;
+            let interval_bytes = group.olds[0].interval_bytes();
+            let parts = Parts { tables: Tables::cold(), aborted: group.aborted, interval_bytes };
+            let segment = Segment::open(&disk, &self.dir, group.base, parts)?;
+            segment.tables.replace(group.lookup);
+            segment.set_max_timestamp(group.max_timestamp);
+            segment.store_warm()?;
+            segments.splice(range, [Arc::new(segment)]);
+            self.reader.set_segments(segments);
+        }
+        self.cleaned_to = self.cleaned_to.max(to);
+        Ok(())
     }
 
     /// Closes a segment that took its first batch too long ago.

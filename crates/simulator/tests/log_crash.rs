@@ -26,3 +26,8 @@ fn a_log_that_leaves_flushing_to_the_system_still_is_a_prefix() {
     let checked = check_every_cut(&workload, 4);
     assert!(checked.acknowledged > 20, "{checked:?}");
 }
+
+#[test]
+fn a_compacted_log_keeps_the_last_value_of_every_key_at_every_cut() {
+    check_flushed(4, Cleanup::Compact);
+}

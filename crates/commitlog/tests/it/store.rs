@@ -62,7 +62,7 @@ pub(crate) struct Store {
     pub(crate) queue: Queue,
     pub(crate) report: Report,
     pub(crate) heard: Arc<Heard>,
-    pub(crate) _clock: Arc<ManualClock>,
+    pub(crate) clock: Arc<ManualClock>,
 }
 
 pub(crate) fn options(disk: Arc<dyn Disk>, dir: PathBuf, clock: &Arc<ManualClock>) -> StoreOptions {
@@ -91,7 +91,7 @@ impl Store {
     pub(crate) fn try_with(options: StoreOptions, clock: Arc<ManualClock>) -> Result<Self, Error> {
         let heard = Arc::new(Heard::default());
         let (flusher, queue, report) = Flusher::open(options, Arc::clone(&heard) as _)?;
-        Ok(Self { flusher, queue, report, heard, _clock: clock })
+        Ok(Self { flusher, queue, report, heard, clock })
     }
 
     pub(crate) fn log(&mut self, name: &str, config: LogConfig) -> Opened {
@@ -174,8 +174,14 @@ impl By {
     }
 }
 
-/// One batch with these values, all of one time.
+/// One batch with these values, which are their own keys, all of one time.
 pub(crate) fn batch(by: By, timestamp: i64, values: &[&str]) -> Bytes {
+    let records: Vec<(&str, Option<&str>)> = values.iter().map(|v| (*v, Some(*v))).collect();
+    keyed(by, timestamp, &records)
+}
+
+/// One batch with these keys and values, all of one time.
+pub(crate) fn keyed(by: By, timestamp: i64, records: &[(&str, Option<&str>)]) -> Bytes {
     let mut builder = BatchBuilder::new(BatchOptions {
         compression: Compression::None,
         producer: by.producer,
@@ -183,8 +189,8 @@ pub(crate) fn batch(by: By, timestamp: i64, values: &[&str]) -> Bytes {
         transactional: by.transactional,
         capacity: 1024,
     });
-    for value in values {
-        builder.append(timestamp, Some(value.as_bytes()), Some(value.as_bytes()), &[]);
+    for (key, value) in records {
+        builder.append(timestamp, Some(key.as_bytes()), value.map(str::as_bytes), &[]);
     }
     builder.build().unwrap()
 }

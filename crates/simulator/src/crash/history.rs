@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use commitlog::{AppendError, Appended, Durability};
+use commitlog::{AppendError, Appended, Cleanup, Durability};
 use protocol::record::ProducerIdentity;
 
 /// Where an answer is left.
@@ -13,7 +13,7 @@ pub type Answer = Arc<Mutex<Option<Result<Appended, AppendError>>>>;
 /// What a batch was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
-    /// Records with these values.
+    /// Records with these values; what follows the last `k` of a value is its key.
     Records(Vec<String>),
     /// The end of the producer's transaction.
     Marker {
@@ -65,6 +65,8 @@ pub struct LogNotes {
 pub struct History {
     /// What an answer promised.
     pub durability: Durability,
+    /// What happened to old records.
+    pub cleanup: Cleanup,
     /// The notes of each log, by name.
     pub logs: BTreeMap<String, LogNotes>,
 }
@@ -76,4 +78,10 @@ impl History {
         let sent = self.logs.values().flat_map(|log| &log.sent);
         sent.filter(|sent| sent.appended().is_some()).count()
     }
+}
+
+/// The key that a value was written under.
+#[must_use]
+pub fn key_of(value: &str) -> &str {
+    value.rsplit('k').next().unwrap_or_default()
 }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base::disk::MemoryDisk;
 use bytes::BytesMut;
-use commitlog::{Bound, Cleanup, Durability, LogReader, Opened, Origin, ReadError, ReadRange};
+use commitlog::{Bound, Durability, LogReader, Opened, Origin, ReadError, ReadRange};
 use protocol::record::{Batches, ControlType, ProducerIdentity, control_batch, control_type};
 
-use super::history::{History, Kind, LogNotes, Sent};
+use super::history::{History, Kind, LogNotes, Sent, key_of};
 use super::workload::{LOGS, Store, config, options};
 
 /// Largest batch that is opened here.
@@ -95,14 +95,14 @@ fn text(value: Option<&[u8]>) -> String {
 pub fn check(disk: &MemoryDisk, history: &History, case: &str) {
     let durability = history.durability;
     let open = |disk: &MemoryDisk| {
-        Store::open(options(disk, durability), config(Cleanup::Delete))
+        Store::open(options(disk, durability), config(history.cleanup))
             .unwrap_or_else(|error| panic!("{case}: cannot open: {error}"))
     };
     let mut store = open(disk);
     let mut before = Vec::new();
     for (name, opened) in LOGS.iter().zip(&store.logs) {
         let case = format!("{case} {name}");
-        before.push(check_log(opened, &history.logs[*name], durability, &case));
+        before.push(check_log(opened, &history.logs[*name], history, &case));
     }
     // What was served must not hang on a flush that recovery left out.
     let again = open(&disk.crash_image(0));
@@ -111,13 +111,13 @@ pub fn check(disk: &MemoryDisk, history: &History, case: &str) {
         let now = records(&opened.reader, from, Bound::HighWatermark).expect("it can be read");
         assert_eq!(&now, before, "{case} {name}: a second cut took what was served");
     }
-    for at in 0..LOGS.len() {
-        check_retries(&mut store, at, &history.logs[LOGS[at]], case);
-        check_committed(&mut store, at, &history.logs[LOGS[at]], case);
+    for (at, name) in LOGS.iter().enumerate() {
+        check_retries(&mut store, at, &history.logs[*name], case);
+        check_committed(&mut store, at, &history.logs[*name], case);
     }
 }
 
-fn check_log(opened: &Opened, notes: &LogNotes, durability: Durability, case: &str) -> Vec<Seen> {
+fn check_log(opened: &Opened, notes: &LogNotes, history: &History, case: &str) -> Vec<Seen> {
     let reader = &opened.reader;
     let start = reader.log_start_offset();
     assert!(start <= notes.start_asked, "{case}: starts at {start}, behind what was asked");
@@ -126,16 +126,18 @@ fn check_log(opened: &Opened, notes: &LogNotes, durability: Durability, case: &s
         .unwrap_or_else(|error| panic!("{case}: cannot read: {error}"));
     let by_offset: BTreeMap<i64, &Seen> = found.iter().map(|seen| (seen.offset, seen)).collect();
     assert_eq!(by_offset.len(), found.len(), "{case}: an offset appears twice");
+    let compacts = history.cleanup.compacts();
     for (at, seen) in found.iter().enumerate() {
-        assert_eq!(seen.offset, start + base::cast::i64_of(at), "{case}: offsets have a hole");
+        let whole = compacts || seen.offset == start + base::cast::i64_of(at);
+        assert!(whole, "{case}: offsets have a hole before {seen:?}");
     }
-    if durability == Durability::Flush {
-        for sent in &notes.sent {
-            check_kept(sent, &by_offset, start, case);
-        }
+    if history.durability == Durability::Flush {
+        let kept = Kept { found: &by_offset, start, compacts };
+        notes.sent.iter().for_each(|sent| kept.check(sent, case));
         for (offset, value) in notes.seen.range(start..) {
             let now = by_offset.get(offset).map(|seen| &seen.value);
-            assert_eq!(now, Some(value), "{case}: offset {offset} was seen with other bytes");
+            let gone = compacts && now.is_none();
+            assert!(gone || now == Some(value), "{case}: offset {offset} was {value}, is {now:?}");
         }
     }
     check_order(&found, notes, case);
@@ -143,17 +145,36 @@ fn check_log(opened: &Opened, notes: &LogNotes, durability: Durability, case: &s
 }
 
 /// What was acknowledged is where it was said to be.
-fn check_kept(sent: &Sent, found: &BTreeMap<i64, &Seen>, start: i64, case: &str) {
-    let Some(appended) = sent.appended() else { return };
-    let Kind::Records(values) = &sent.kind else {
-        let kept = found.get(&appended.base_offset).is_some_and(|seen| seen.is_marker);
-        assert!(kept || appended.base_offset < start, "{case}: a marker is lost: {appended:?}");
-        return;
-    };
-    for (offset, value) in (appended.base_offset..).zip(values) {
-        let now = found.get(&offset).map(|seen| &seen.value);
-        let gone = offset < start;
-        assert!(gone || now == Some(value), "{case}: offset {offset} held {value}, now {now:?}");
+struct Kept<'a> {
+    found: &'a BTreeMap<i64, &'a Seen>,
+    start: i64,
+    compacts: bool,
+}
+
+impl Kept<'_> {
+    fn check(&self, sent: &Sent, case: &str) {
+        let Some(appended) = sent.appended() else { return };
+        let Kind::Records(values) = &sent.kind else {
+            let kept = self.found.get(&appended.base_offset).is_some_and(|seen| seen.is_marker);
+            let gone = self.compacts || appended.base_offset < self.start;
+            assert!(kept || gone, "{case}: a marker is lost: {appended:?}");
+            return;
+        };
+        for (offset, value) in (appended.base_offset..).zip(values) {
+            let now = self.found.get(&offset).map(|seen| &seen.value);
+            let gone = offset < self.start || (now.is_none() && self.may_go(sent, offset, value));
+            assert!(gone || now == Some(value), "{case}: offset {offset} of {value} is {now:?}");
+        }
+    }
+
+    /// Compaction takes what has a newer value, and what a transaction may have undone.
+    fn may_go(&self, sent: &Sent, offset: i64, value: &str) -> bool {
+        let newer = || {
+            let later = self.found.range(offset + 1..);
+            let mut records = later.filter(|(_, seen)| !seen.is_marker);
+            records.any(|(_, seen)| key_of(&seen.value) == key_of(value))
+        };
+        self.compacts && (sent.transaction.is_some() || newer())
     }
 }
 

@@ -17,7 +17,7 @@ use protocol::record::{
     BatchBuilder, BatchOptions, Compression, ControlType, ProducerIdentity, control_batch,
 };
 
-use super::history::{Answer, History, Kind, LogNotes, Sent};
+use super::history::{Answer, History, Kind, LogNotes, Sent, key_of};
 use super::verdict::records;
 
 /// The logs that are written.
@@ -65,6 +65,8 @@ pub fn config(cleanup: Cleanup) -> LogConfig {
         index_interval_bytes: 200,
         retention_ms: -1,
         file_delete_delay_ms: 0,
+        min_cleanable_dirty_ratio: 0.1,
+        delete_retention_ms: 0,
         cleanup,
         ..LogConfig::default()
     }
@@ -166,7 +168,7 @@ impl Workload {
             disk,
             rng: SeededRandom::new(self.seed),
             store: None,
-            history: History { durability: self.durability, logs },
+            history: History { durability: self.durability, cleanup: self.cleanup, logs },
             writers: BTreeMap::new(),
         };
         for step in 0..self.steps {
@@ -233,8 +235,9 @@ impl Run<'_> {
     fn send_records(&mut self, step: usize, log: usize) {
         let producer = self.rng.below(PRODUCERS);
         let count = 1 + self.rng.below(4);
-        let values: Vec<String> = (0..count).map(|at| format!("s{step}v{at}")).collect();
-        let keys = self.rng.below(3);
+        let key = self.rng.below(3);
+        let name = |at| format!("s{step}v{at}k{}", key + at);
+        let values: Vec<String> = (0..count).map(name).collect();
         let writer = self.writers.entry((log, producer)).or_default();
         let transactional = producer >= 3;
         if transactional && !writer.is_open {
@@ -251,10 +254,10 @@ impl Run<'_> {
         });
         // Padding makes batches longer than a disk's sector now and then.
         let padding = "p".repeat(base::cast::usize_of(self.rng.below(300)));
-        for (at, value) in values.iter().enumerate() {
-            let key = format!("k{}", keys + base::cast::u64_of(at));
-            let value = format!("{value} {padding}");
-            builder.append(1_000, Some(key.as_bytes()), Some(value.as_bytes()), &[]);
+        for value in &values {
+            let padded = format!("{value} {padding}");
+            let key = key_of(value).as_bytes();
+            builder.append(1_000, Some(key), Some(padded.as_bytes()), &[]);
         }
         writer.sequence += i32::try_from(count).expect("a batch has at most four records");
         let transaction = transactional.then_some(writer.transaction);
