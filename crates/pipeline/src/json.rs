@@ -16,7 +16,7 @@ pub use add::{AddError, add};
 pub use edit::{Edit, edit, replace};
 pub use number::{Number, write_number};
 pub use path::{Path, PathError, Step};
-pub use scan::{Found, field, root, validate};
+pub use scan::{Found, field, field_or_bare, root, validate};
 pub use text::{text, write_text, write_text_bytes};
 
 /// What is wrong with a document, and at which byte.

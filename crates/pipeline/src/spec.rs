@@ -15,10 +15,13 @@ mod node;
 mod reader;
 mod task;
 mod units;
+mod upgrade;
+mod wording;
 
 use std::collections::BTreeMap;
 
 pub use units::{duration_text, timestamp_ms, timestamp_text};
+pub use upgrade::upgrade;
 
 use crate::diagnose::{Diagnostic, Located, Sources, Span, code};
 use crate::expression::Expression;

@@ -1,7 +1,7 @@
 //! Pipeline files in, specs and messages out.
 
 use pipeline::diagnose::{Look, Paint, Sources, render};
-use pipeline::spec::{Edges, Format, TaskKind, parse};
+use pipeline::spec::{Edges, Form, Format, Spec, TaskKind, parse, upgrade};
 use proptest::prelude::*;
 
 fn problems(text: &str) -> String {
@@ -172,6 +172,51 @@ fn what_is_no_pipeline_says_what_one_is() {
     assert!(problems("a: [").contains("MS-1001"));
     assert!(problems("version: 2\ntasks: []").contains("`version` must be 1"));
     assert!(problems("a: &a [*a]").contains("MS-1001"));
+}
+
+#[test]
+fn a_legacy_file_becomes_a_full_one_that_means_the_same() {
+    let text = "\
+broker: localhost:9092
+parallelism: 2
+edges: topics
+source_topic: numbers
+sink_topic: 'null'
+pipeline:
+  - { id: in, type: forward, to: [total, hits] }
+  - { id: total, type: sum, constant: 5, to: [sink], on_error: skip }
+  - { id: hits, type: count, key: \"text(value % 10) + '${X:-x}'\" }
+  - { id: big, type: filter, where: 'value > 5', to: mean }
+  - { id: mean, type: average }
+  - { id: set, type: map, set: { a.b: value * 2, 'c': \"'\\\"'\" }, unset: [d] }
+";
+    let read = |text: &str| -> Spec {
+        let sources = Sources::single("legacy.yaml", text);
+        let parsed = parse(&sources, &|_| None);
+        assert_eq!(render(&parsed.diagnostics, &sources, Look::Plain, Paint::Off), "", "{text}");
+        parsed.spec.unwrap()
+    };
+    let before = read(text);
+    let full = upgrade(&before);
+    let after = read(&full);
+    assert_eq!((before.form, after.form), (Form::Legacy, Form::Full));
+    assert_eq!(after.runtime, before.runtime);
+    assert_eq!((after.edges, after.partitions), (before.edges, before.partitions));
+    assert_eq!(after.sources[0].topic.value, "numbers");
+    assert_eq!(after.sources[0].format, Format::Number);
+    assert_eq!(after.sinks[0].topic.as_ref().unwrap().value, "null");
+    for (old, new) in before.tasks.iter().zip(&after.tasks) {
+        assert_eq!((&old.id.value, &old.key), (&new.id.value, &new.key), "{full}");
+        assert_eq!((old.kind.word(), old.on_error), (new.kind.word(), new.on_error), "{full}");
+        assert_eq!(
+            old.kind.window().map(|w| (w.size_ms, w.emit)),
+            new.kind.window().map(|w| (w.size_ms, w.emit)),
+            "{full}"
+        );
+    }
+    assert_eq!(before.tasks[5].kind, after.tasks[5].kind);
+    let again = upgrade(&after);
+    assert_eq!(upgrade(&read(&again)), again);
 }
 
 /// Fragments that reach deep into the readers when they are put together at random.

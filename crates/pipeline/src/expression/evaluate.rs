@@ -9,7 +9,7 @@ use base::cast;
 
 use super::syntax::{Fact, Kind, Node, Operator};
 use super::{RecordFacts, Value};
-use crate::json::{self, JsonError, Number, Path, Step};
+use crate::json::{self, JsonError, Number, Path};
 
 /// Why an expression has no value for a record; every text names paths and values as written.
 #[derive(Debug, Clone, PartialEq)]
@@ -206,13 +206,7 @@ fn raw<'a>(path: &'a Path, run: &Run<'_, 'a>) -> Result<Raw<'a>, Box<EvalError>>
         return Ok(raw);
     }
     let Some(document) = run.facts.value else { return Ok(None) };
-    let mut found = json::field(document, path).map_err(|error| of_json(path, error))?;
-    // A value that is a bare number is called `value`, so that both forms read alike.
-    let bare = || matches!(path.steps(), [Step::Field(name)] if name == "value");
-    let is_bare = || !matches!(document.trim_ascii_start().first(), Some(b'{' | b'['));
-    if found.is_none() && bare() && is_bare() {
-        found = Some(json::root(document).map_err(|error| of_json(path, error))?);
-    }
+    let found = json::field_or_bare(document, path).map_err(|error| of_json(path, error))?;
     let raw = found.map(|found| (found.bytes, found.range.start));
     run.last.set(Some((path, raw)));
     Ok(raw)

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Found, JsonError, Number, Path, field, root, write_number};
+use super::{Found, JsonError, Number, Path, field_or_bare, root, write_number};
 
 /// Why a number could not be increased.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,7 +48,9 @@ pub fn add(
     out: &mut Vec<u8>,
 ) -> Result<(), AddError> {
     let found = match path {
-        Some(path) => field(document, path).map_err(AddError::Json)?.ok_or(AddError::Absent)?,
+        Some(path) => {
+            field_or_bare(document, path).map_err(AddError::Json)?.ok_or(AddError::Absent)?
+        }
         None => root(document).map_err(AddError::Json)?,
     };
     let sum = increased(&found, addend)?;
@@ -100,6 +102,7 @@ mod tests {
         let document = r#"{ "v" : 41 , "s":"\u00e9" }"#;
         assert_eq!(run(document, Some("v"), Number::Int(1)), r#"{ "v" : 42 , "s":"\u00e9" }"#);
         assert_eq!(run(" 7\n", None, Number::Int(5)), " 12\n");
+        assert_eq!(run("7", Some("value"), Number::Int(5)), "12");
         assert_eq!(run("{\"v\":1}", Some("v"), Number::Float(0.5)), "{\"v\":1.5}");
         assert_eq!(run("{\"v\":2.5}", Some("v"), Number::Int(1)), "{\"v\":3.5}");
     }

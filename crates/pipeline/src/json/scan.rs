@@ -40,6 +40,21 @@ pub fn field<'a>(document: &'a [u8], path: &Path) -> Scan<Option<Found<'a>>> {
     Ok(document.get(at..end).map(|bytes| Found { bytes, range: at..end }))
 }
 
+/// The value at a path, where a document that is a bare number or text has the one field `value`:
+/// so the same pipeline reads `41` and `{"value":41}`.
+///
+/// # Errors
+/// As [`field`].
+pub fn field_or_bare<'a>(document: &'a [u8], path: &Path) -> Scan<Option<Found<'a>>> {
+    let found = field(document, path)?;
+    if found.is_some() {
+        return Ok(found);
+    }
+    let is_value = matches!(path.steps(), [Step::Field(name)] if name == "value");
+    let is_bare = || !matches!(document.trim_ascii_start().first(), Some(b'{' | b'['));
+    if is_value && is_bare() { root(document).map(Some) } else { Ok(None) }
+}
+
 /// The only value of a document that is a bare value, without the space around it.
 ///
 /// # Errors

@@ -1,10 +1,11 @@
 //! YAML as a tree in which every node knows its place.
 //!
 //! Deserialisation into types would stop at the first problem and lose places; a tree of our own
-//! lets the readers report everything at once. This is the only module that sees the YAML parser.
+//! lets the readers report everything at once. Only this module and `wording` see the YAML parser.
 
-use serde_saphyr::granit_parser::{Event, Marker, Parser, ScalarStyle, ScanError};
+use serde_saphyr::granit_parser::{Event, Marker, Parser, ScalarStyle};
 
+use super::wording::rewritten;
 use crate::diagnose::{Diagnostic, Span, code};
 use crate::limits::{SPEC_BYTES_MAX, SPEC_DEPTH_MAX, SPEC_NODES_MAX};
 
@@ -71,7 +72,8 @@ pub(crate) fn parse(text: &str, file: usize) -> Result<Node, Diagnostic> {
     }
     let mut builder = Builder::new(text, file);
     for next in Parser::new_from_str(text) {
-        let (event, span) = next.map_err(|error| builder.rewritten(&error))?;
+        let (event, span) =
+            next.map_err(|error| rewritten(&error, text, file, builder.offset(error.marker())))?;
         let span = builder.span(span.start, span.end);
         builder.event(event, span)?;
         if builder.documents > 1 {
@@ -208,40 +210,6 @@ impl<'a> Builder<'a> {
         }
         Ok(())
     }
-
-    /// The parser's error in words of people who write pipelines.
-    fn rewritten(&self, error: &ScanError) -> Diagnostic {
-        let offset = self.offset(error.marker()).min(self.text.len());
-        let line_start = self.text.get(..offset).and_then(|t| t.rfind('\n')).map_or(0, |at| at + 1);
-        let line = self.text.get(line_start..).and_then(|t| t.lines().next()).unwrap_or("");
-        let span = Span::new(self.file, offset, offset + 1);
-        let help = if line.trim_start_matches(' ').starts_with('\t') {
-            Some("indent with spaces; YAML does not allow tabs".to_owned())
-        } else {
-            self.indentation_help(line, line_start)
-        };
-        let title = format!("this is not valid YAML: {}", error.info());
-        let label = Diagnostic::error(code::INVALID_YAML, title).at(span, "reading stopped here");
-        label.help_opt(help)
-    }
-
-    /// Names the two indentations when a line does not line up with any line above it.
-    fn indentation_help(&self, line: &str, line_start: usize) -> Option<String> {
-        let indent = |line: &str| line.len() - line.trim_start_matches(' ').len();
-        let this = indent(line);
-        let above: Vec<usize> = self
-            .text
-            .get(..line_start)?
-            .lines()
-            .filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
-            .map(indent)
-            .collect();
-        let last = *above.last()?;
-        if line.trim().is_empty() || this == last || (this < last && above.contains(&this)) {
-            return None;
-        }
-        Some(format!("this line is indented {this} spaces, the one above it {last}"))
-    }
 }
 
 fn count(node: &Node) -> usize {
@@ -301,13 +269,5 @@ mod tests {
         assert!(parse(&"[".repeat(100_000), 0).is_err());
         let balanced = format!("{}{}", "[".repeat(200), "]".repeat(200));
         assert_eq!(parse(&balanced, 0).unwrap_err().code, code::TOO_LARGE);
-    }
-
-    #[test]
-    fn wrong_indentation_is_explained() {
-        let error = parse("a:\n    - id: x\n   - id: y\n", 0).unwrap_err();
-        assert_eq!(error.code, code::INVALID_YAML);
-        let help = error.help.unwrap();
-        assert!(help.contains("indented 3 spaces, the one above it 4"), "{help}");
     }
 }
