@@ -107,6 +107,11 @@ pub(crate) fn fresh(prefix: &str) -> String {
     format!("{prefix}-{:016x}", SystemRandom.next_u64())
 }
 
+/// A timestamp of a moment ago: brokers delete what is older than a week.
+pub(crate) fn recent() -> i64 {
+    SystemClock::new().unix_ms() - 60_000
+}
+
 /// A topic that no other scenario uses.
 pub(crate) async fn fresh_topic(client: &Client, partitions: i32) -> Result<String, ClientError> {
     let name = fresh("scenario");

@@ -2,13 +2,13 @@
 
 use client::ClientOptions;
 use runtime::boot::Executor;
+use testkit::broker::TestBroker;
 use testkit::scenario::{Cluster, all};
 
 /// Names an Apache Kafka that is already running, as `host:port`.
 const KAFKA: &str = "MILLSTREAM_TEST_KAFKA";
 
-fn run_all(cluster: &Cluster) {
-    let executor = Executor::new(2).expect("threads can be started");
+fn run_all(executor: &Executor, cluster: &Cluster) {
     let mut failed = Vec::new();
     for scenario in all() {
         let run = || executor.block_on((scenario.run)(cluster.clone()));
@@ -24,6 +24,28 @@ fn run_all(cluster: &Cluster) {
     assert!(failed.is_empty(), "{failed:?}");
 }
 
+fn executor() -> Executor {
+    Executor::new(2).expect("threads can be started")
+}
+
+#[test]
+fn every_scenario_passes_on_our_broker_in_memory() {
+    let executor = executor();
+    let broker = executor.block_on(TestBroker::start());
+    run_all(&executor, &Cluster { options: ClientOptions::memory(broker.connector()) });
+    executor.block_on(broker.stop());
+}
+
+#[test]
+fn every_scenario_passes_on_our_broker_over_tcp() {
+    let executor = executor();
+    let broker = executor.block_on(TestBroker::start());
+    let address = broker.address();
+    let options = ClientOptions::tcp(&address.ip().to_string(), address.port());
+    run_all(&executor, &Cluster { options });
+    executor.block_on(broker.stop());
+}
+
 #[test]
 fn every_scenario_passes_on_apache_kafka() {
     let Ok(address) = std::env::var(KAFKA) else {
@@ -31,5 +53,5 @@ fn every_scenario_passes_on_apache_kafka() {
         return;
     };
     let (host, port) = address.rsplit_once(':').unwrap();
-    run_all(&Cluster { options: ClientOptions::tcp(host, port.parse().unwrap()) });
+    run_all(&executor(), &Cluster { options: ClientOptions::tcp(host, port.parse().unwrap()) });
 }

@@ -159,7 +159,7 @@ impl Admin {
             let api = ApiKey::CreateTopics;
             match self.check(api, &topic.name, topic.error_code, &topic.error_message) {
                 Ok(()) => {
-                    self.wait_for_leaders(&topic.name).await?;
+                    self.wait_for_leaders(&topic.name, 1).await?;
                     ids.push(topic.topic_id);
                 }
                 Err(error) => drop(failed.get_or_insert(error)),
@@ -168,17 +168,17 @@ impl Admin {
         failed.map_or(Ok(ids), Err)
     }
 
-    /// Brokers answer before all of them know the new topic.
-    async fn wait_for_leaders(&self, topic: &str) -> Result<(), ClientError> {
+    /// Brokers answer before all of them know the new topic, or its new partitions.
+    async fn wait_for_leaders(&self, topic: &str, count: i32) -> Result<(), ClientError> {
         let mut retry = self.client.retry();
         loop {
             let refused = self.client.refresh(&[topic]).await?;
             let cluster = self.client.cluster();
-            let is_led = cluster
-                .topics
-                .get(topic)
-                .is_some_and(|view| view.partitions.iter().all(|partition| partition.leader >= 0));
-            if is_led {
+            let has_leaders = |view: &Arc<TopicView>| {
+                view.partition_count() >= count
+                    && view.partitions.iter().all(|partition| partition.leader >= 0)
+            };
+            if cluster.topics.get(topic).is_some_and(has_leaders) {
                 return Ok(());
             }
             let code = refused.get(topic).copied().unwrap_or(ErrorCode::LEADER_NOT_AVAILABLE);
@@ -246,7 +246,7 @@ impl Admin {
             let api = ApiKey::CreatePartitions;
             self.check(api, &result.name, result.error_code, &result.error_message)?;
         }
-        self.wait_for_leaders(topic).await
+        self.wait_for_leaders(topic, count).await
     }
 
     /// The configuration of a topic or broker.

@@ -7,7 +7,7 @@ use client::producer::Record;
 use protocol::error_code::ErrorCode;
 use runtime::timer;
 
-use super::{Cluster, PATIENCE, fresh, fresh_topic};
+use super::{Cluster, PATIENCE, fresh, fresh_topic, recent};
 
 pub(super) async fn topics_are_created_described_altered_and_deleted(
     cluster: Cluster,
@@ -66,11 +66,12 @@ pub(super) async fn offsets_are_found_by_time_and_at_both_ends(
     let client = cluster.client().await?;
     let topic = fresh_topic(&client, 2).await?;
     let producer = client.producer(ProducerOptions::default());
+    let start = recent();
     for number in 0..100 {
         let record = Record {
             topic: &topic,
             partition: Some(0),
-            timestamp: Some(1_700_000_000_000 + number * 10),
+            timestamp: Some(start + number * 10),
             ..Default::default()
         };
         producer.append(record).await?;
@@ -84,9 +85,9 @@ pub(super) async fn offsets_are_found_by_time_and_at_both_ends(
     let cases = [
         (OffsetAt::Earliest, 0, 0),
         (OffsetAt::Latest, 100, 0),
-        (OffsetAt::Timestamp(1_700_000_000_335), 34, -1),
-        (OffsetAt::Timestamp(1_700_000_000_340), 34, -1),
-        (OffsetAt::Timestamp(1_800_000_000_000), -1, -1),
+        (OffsetAt::Timestamp(start + 335), 34, -1),
+        (OffsetAt::Timestamp(start + 340), 34, -1),
+        (OffsetAt::Timestamp(start + 1_000_000), -1, -1),
         (OffsetAt::MaxTimestamp, 99, -1),
     ];
     for isolation in [Isolation::ReadCommitted, Isolation::ReadUncommitted] {

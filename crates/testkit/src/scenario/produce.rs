@@ -9,7 +9,7 @@ use client::producer::Record;
 use protocol::partitioner::partition_for_key;
 use protocol::record::Compression;
 
-use super::{Cluster, fresh_topic, read, reader};
+use super::{Cluster, fresh_topic, read, reader, recent};
 
 pub(super) async fn records_of_every_codec_come_back_in_order(
     cluster: Cluster,
@@ -22,6 +22,7 @@ pub(super) async fn records_of_every_codec_come_back_in_order(
         Compression::Lz4,
         Compression::Zstd,
     ];
+    let start = recent();
     for compression in codecs {
         let topic = fresh_topic(&client, 1).await?;
         let options =
@@ -35,7 +36,7 @@ pub(super) async fn records_of_every_codec_come_back_in_order(
                 [(b"h", Some(b"1")), (b"h", None), (b"", Some(b""))];
             let record = Record {
                 topic: &topic,
-                timestamp: Some(1_700_000_000_000 + i64::try_from(number).unwrap_or(0)),
+                timestamp: Some(start + i64::try_from(number).unwrap_or(0)),
                 key: (number % 3 > 0).then_some(key.as_bytes()),
                 value: (number % 7 > 0).then_some(value.as_bytes()),
                 headers: if number % 5 == 0 { &headers } else { &[] },
@@ -50,7 +51,7 @@ pub(super) async fn records_of_every_codec_come_back_in_order(
         for (number, record) in records.iter().enumerate() {
             let value = format!("value {number} {}", "x".repeat(number % 50));
             assert_eq!(record.offset, i64::try_from(number).unwrap_or(-1));
-            assert_eq!(record.timestamp, 1_700_000_000_000 + record.offset);
+            assert_eq!(record.timestamp, start + record.offset);
             assert_eq!(record.key, (number % 3 > 0).then(|| Bytes::from(number.to_string())));
             assert_eq!(record.value, (number % 7 > 0).then(|| Bytes::from(value)));
             assert_eq!(record.headers.len(), if number % 5 == 0 { 3 } else { 0 });

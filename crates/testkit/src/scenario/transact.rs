@@ -9,7 +9,7 @@ use client::{Client, ClientError, TransactionalProducer};
 use protocol::record::Compression;
 use runtime::timer;
 
-use super::{Cluster, fresh, fresh_topic, read, read_once, reader};
+use super::{Cluster, fresh, fresh_topic, read, read_once, reader, recent};
 
 async fn producer(client: &Client, id: &str) -> Result<TransactionalProducer, ClientError> {
     let mut producer = client.transactional(TransactionalOptions::new(id));
@@ -18,7 +18,7 @@ async fn producer(client: &Client, id: &str) -> Result<TransactionalProducer, Cl
 }
 
 fn record(value: &str) -> TxnRecord<'_> {
-    TxnRecord { timestamp: 1_700_000_000_000, value: Some(value.as_bytes()), ..Default::default() }
+    TxnRecord { timestamp: recent(), value: Some(value.as_bytes()), ..Default::default() }
 }
 
 fn uncommitted() -> ConsumerOptions {
