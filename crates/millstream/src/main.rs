@@ -1,11 +1,20 @@
-//! The command line.
+//! The command line: parses what was typed, runs it, and says how it ended.
 
 mod base64;
 mod calendar;
+#[expect(dead_code, reason = "wired by the commands")]
+mod cli;
+mod command;
+#[cfg_attr(not(test), expect(dead_code, reason = "wired by the commands"))]
+mod config;
 #[cfg_attr(not(test), expect(dead_code, reason = "wired by the commands"))]
 mod envelope;
 #[cfg_attr(not(test), expect(dead_code, reason = "wired by the commands"))]
 mod format;
+mod host;
+mod logging;
+#[expect(dead_code, reason = "wired by the commands")]
+mod message;
 #[cfg_attr(not(test), expect(dead_code, reason = "wired by the commands"))]
 mod offset_spec;
 #[cfg_attr(not(test), expect(dead_code, reason = "wired by the commands"))]
@@ -14,4 +23,34 @@ mod shown;
 #[expect(dead_code, reason = "wired by the commands")]
 mod terminal;
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::message::Exit;
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return told_by_clap(&error),
+    };
+    match cli.run() {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(failure) => {
+            if cli.is_json() {
+                eprintln!("{}", failure.json());
+            } else {
+                eprintln!("{failure}");
+            }
+            ExitCode::from(failure.exit.code())
+        }
+    }
+}
+
+/// Help and version are answers; everything else that clap says is wrong usage.
+fn told_by_clap(error: &clap::Error) -> ExitCode {
+    // A reader of the help that has left is no failure.
+    drop(error.print());
+    let exit = if error.use_stderr() { Exit::Usage } else { Exit::Success };
+    ExitCode::from(exit.code())
+}

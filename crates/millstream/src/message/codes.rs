@@ -1,0 +1,142 @@
+//! The codes of the process, the cluster, the running pipeline and the machine, with the long
+//! text of `millstream explain`. What is wrong in a pipeline file is told by `pipeline`.
+
+/// A code and what `millstream explain` says about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) code: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) text: &'static str,
+}
+
+/// Declares the codes and their texts together, so that none can lack its text.
+macro_rules! codes {
+    ($($name:ident = $code:literal, $title:literal, $text:literal;)*) => {
+        $(pub(crate) const $name: &str = $code;)*
+
+        const ENTRIES: &[Entry] = &[$(Entry { code: $name, title: $title, text: $text },)*];
+    };
+}
+
+codes! {
+    CONFIG_FILE = "MS-0001", "a configuration file cannot be read",
+        "The file named by --config or --env-file does not exist, may not be read, or has a line \
+         that is not `name=value`. The message names the file and the line.";
+    BAD_VALUE = "MS-0002", "a setting has a value of the wrong kind",
+        "A number, a duration, a host and port or one of a few words was expected. The message \
+         says what is wanted, and where the value came from: a flag, -X, the environment, an \
+         .env file or the file of --config, in this order of strength.";
+    UNKNOWN_SETTING = "MS-0003", "a setting of this name does not exist",
+        "A name after -X or in the file of --config is not known. Names are Kafka's own \
+         (linger.ms, isolation.level), so properties files of other clients can be used; a \
+         misspelt name would otherwise be ignored in silence.";
+    BAD_FORMAT = "MS-0004", "a format (-f) cannot be read",
+        "A format holds tokens such as %k %v %t %p %o, escapes such as \\n, and text. The message \
+         says at which character it goes wrong. `millstream consume --help` lists the tokens.";
+    BAD_OFFSET = "MS-0005", "a place to read from (-o) cannot be read",
+        "Known forms: start, end, N (that offset), -N (N before the end), +N (N after the start), \
+         N:M (a range), @TIME and @TIME:TIME, where TIME is a date, a time of RFC 3339, \
+         milliseconds since 1970 or an age such as -1h.";
+    BAD_INPUT = "MS-0006", "a record of the input cannot be read",
+        "`produce` reads records as -f says, or one JSON envelope per line with --json. What was \
+         read before the faulty record has been produced; the message names its line.";
+    UNUSED_VARIABLE = "MS-0007", "an environment variable is set but not used",
+        "Variables that begin with MILLSTREAM_ belong to this program, and one that it does not \
+         know is most likely misspelt. This is a warning: the command goes on.";
+    ADVERTISE_NEEDED = "MS-0008", "other machines would be told an address that they cannot reach",
+        "The log listens beyond this machine, so clients must be told the name under which they \
+         reach it: --advertise host:port. Without it they would be sent to 127.0.0.1, which is \
+         themselves.";
+    UNREACHABLE = "MS-2001", "nobody answers at the broker's address",
+        "The address given by -b, MILLSTREAM_BROKERS or bootstrap.servers was tried and nobody \
+         accepted the connection. Is the broker running, and on this port? Without any of them \
+         the address is 127.0.0.1:9092.";
+    NOT_KAFKA = "MS-2002", "what listens there does not speak Kafka's protocol",
+        "The connection was accepted, but the answer was no answer to a Kafka request: the port \
+         probably belongs to something else, such as a web server.";
+    ADVERTISED_UNREACHABLE = "MS-2003", "the broker sends clients to an address that does not work",
+        "A client connects to the bootstrap address and is then told each broker's advertised \
+         address, which it must reach as well. Set advertised.listeners on the broker (for \
+         Millstream: --advertise host:port) to a name that works from here.";
+    PROBABLY_TLS = "MS-2004", "the broker closed the connection at once",
+        "A listener that wants TLS hangs up when it is spoken to in plain text. Use the port of \
+         the broker's PLAINTEXT listener: this version speaks no TLS.";
+    TIMED_OUT = "MS-2005", "no answer came in time",
+        "The broker is reachable but did not answer within the time of --timeout. It may be \
+         starting, overloaded, or waiting for other brokers.";
+    REFUSED = "MS-2006", "the broker refused the request",
+        "The broker answered with an error of its own, which the message names as Kafka does.";
+    NOT_AUTHORISED = "MS-2007", "the broker does not allow this",
+        "The cluster has access rules, and this user has no right to what was asked.";
+    UNKNOWN_TOPIC = "MS-2008", "the topic does not exist",
+        "Topics are made by `millstream topic create`, or by producing to them where the broker \
+         allows it (auto.create.topics.enable). Reading never makes one.";
+    TOPIC_EXISTS = "MS-2009", "the topic exists already",
+        "Nothing was changed. `millstream topic describe` shows what it is like.";
+    UNSUPPORTED = "MS-2010", "the broker is too old or too new for this",
+        "The broker speaks no version of the request that this program speaks as well.";
+    NOT_DELIVERED = "MS-2011", "records were not acknowledged",
+        "The connection broke, or the broker did not acknowledge the records in time. They may or \
+         may not be in the log. With acks=all and idempotence, the default, repeating the command \
+         after a complete failure cannot lose records, but may store them twice.";
+    DAMAGED_BATCH = "MS-2012", "a record batch is damaged",
+        "The bytes of a batch do not match their checksum or their own lengths. The message names \
+         the partition and the offset.";
+    OUT_OF_RANGE = "MS-2013", "the position is not in the log",
+        "The records at this offset have been deleted by retention, or were never written. \
+         Nothing is skipped silently: choose a place with -o.";
+    UNKNOWN_GROUP = "MS-2014", "the consumer group does not exist",
+        "No group of this name has members or committed offsets. `millstream group list` shows \
+         those that do.";
+    FENCED = "MS-3001", "the pipeline was started elsewhere",
+        "Two processes ran the same pipeline. The one that came later has taken over, and the \
+         earlier one stopped: what it had not committed was never visible and is done again by \
+         the newcomer.";
+    RECORD_FAILED = "MS-3002", "a record cannot be processed",
+        "A task met a value that it cannot work with, and `on_error: fail` is the default. \
+         Everything before that record is committed and nothing after it. `on_error: skip` or \
+         `dead_letter` lets the pipeline go on.";
+    PLAN_CHANGED = "MS-3003", "the stored state does not fit the changed file",
+        "A task that keeps state was changed in a way that its stored state cannot follow. \
+         `millstream pipeline reset FILE --task ID` drops the state of that task.";
+    SINK_AHEAD = "MS-3004", "the database knows more than the log",
+        "The database has positions beyond the end of the topic: the log was deleted or is \
+         another one. Remove the database or bring the log back.";
+    PORT_TAKEN = "MS-5001", "the port is taken",
+        "Another process listens on it; the message names it where the system tells. Stop it, \
+         use it (-b host:port), or listen elsewhere (--listen 127.0.0.1:0 takes a free port).";
+    FOLDER_IN_USE = "MS-5002", "the data folder is in use",
+        "Another process holds the lock of the folder. Use the log that it serves \
+         (-b host:port), or another folder (--data DIR).";
+    FOLDER_UNUSABLE = "MS-5003", "the data folder cannot be used",
+        "The folder cannot be made, read or written. The message has the path and what the \
+         system says: permissions, a full disk, a file in the folder's place.";
+    LOG_UNUSABLE = "MS-5004", "the log in the data folder cannot be opened",
+        "Its files are damaged beyond what recovery mends by itself, or were written by a newer \
+         Millstream. Nothing was changed. Torn ends of files are no such damage: they are cut \
+         off at the start, and logged.";
+    CANNOT_LISTEN = "MS-5005", "the address cannot be listened on",
+        "The address does not belong to this machine, or listening on it is not allowed.";
+    MACHINE = "MS-5006", "the system refused something",
+        "A thread, a file or a signal handler could not be had. The message has what the system \
+         says.";
+}
+
+/// All codes of this crate, sorted.
+pub(crate) fn entries() -> &'static [Entry] {
+    ENTRIES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_sorted_and_unique_over_both_tables() {
+        assert!(ENTRIES.is_sorted_by(|left, right| left.code < right.code));
+        for entry in ENTRIES {
+            assert!(pipeline::diagnose::explanation(entry.code).is_none(), "{}", entry.code);
+            assert!(entry.title.len() > 10 && entry.text.len() > 40, "{}", entry.code);
+        }
+    }
+}
