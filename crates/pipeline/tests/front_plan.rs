@@ -3,6 +3,7 @@
 use pipeline::diagnose::Sources;
 use pipeline::plan::{Change, Input, InputKind, Outline, Output, Partitions, Plan, compare};
 use pipeline::spec::parse;
+use proptest::prelude::*;
 
 fn plan(text: &str) -> Plan {
     let parsed = parse(&Sources::single("p.yaml", text), &|_| None);
@@ -213,4 +214,120 @@ fn changed_state_is_refused_and_the_rest_goes_on() {
     assert!(moved[0].is_refused());
     let renamed: Vec<String> = moved.iter().map(ToString::to_string).collect();
     assert!(renamed.iter().any(|line| line == "ms.g.first is new"), "{renamed:?}");
+}
+
+/// A pipeline of eight tasks with these arcs; type, key and partitions follow from the numbers.
+fn random(arcs: &[(usize, usize)], kinds: &[usize], keys: &[usize], edges: &str) -> String {
+    let mut text = format!("version: 1\nname: r\nedges: {edges}\n");
+    text.push_str("sources: { a: { topic: ta }, b: { topic: tb } }\ntasks:\n");
+    for task in 0..kinds.len() {
+        let to: Vec<String> = arcs
+            .iter()
+            .filter(|(from, to)| *from == task && from < to)
+            .map(|(_, to)| format!("t{to}"))
+            .chain(["sink".to_owned()])
+            .collect();
+        let kind = ["forward", "filter, where: v > 1", "count", "average, window: 1s", "sum"];
+        let from = ["a", "b", "[a, b]"][(kinds[task] + keys[task]) % 3];
+        let is_root = !arcs.iter().any(|(from, to)| *to == task && from < to);
+        let from = if is_root { format!(", from: {from}") } else { String::new() };
+        let key = ["", "", ", key: k", ", key: '@key'", ", partitions: 3"][keys[task]];
+        let to = to.join(", ");
+        let kind = kind[kinds[task]];
+        text.push_str(&format!("  - {{ id: t{task}, type: {kind}{key}{from}, to: [{to}] }}\n"));
+    }
+    text.push_str("sink: { kafka: out }\n");
+    text
+}
+
+/// Every arc of the file as `from -> to`, however the plan carries it, in order.
+fn carried(plan: &Plan) -> Vec<String> {
+    let mut arcs = Vec::new();
+    let mut written: Vec<String> = Vec::new();
+    for stage in &plan.stages {
+        for input in &stage.inputs {
+            for index in &input.operators {
+                let to = &stage.operators[*index].task;
+                match &input.kind {
+                    InputKind::Source(source) => arcs.push(format!("{} -> {to}", source.name)),
+                    InputKind::Edge { from, .. } => {
+                        arcs.push(format!("{from} -> {to}"));
+                        assert!(written.contains(&input.topic), "{} is read first", input.topic);
+                    }
+                }
+            }
+        }
+        for (index, operator) in stage.operators.iter().enumerate() {
+            assert_eq!(operator.store.is_some(), operator.kind.is_stateful());
+            for output in &operator.outputs {
+                match output {
+                    Output::Operator(next) => {
+                        assert!(*next > index, "operators send forwards");
+                        let to = &stage.operators[*next].task;
+                        arcs.push(format!("{} -> {to}", operator.task));
+                    }
+                    Output::Edge { topic, .. } => written.push(topic.clone()),
+                    Output::Sink { topic, .. } => {
+                        arcs.push(format!("{} -> {topic}", operator.task))
+                    }
+                }
+            }
+        }
+    }
+    // A source that is passed through shows itself as a task of its own.
+    arcs.retain(|arc| !matches!(arc.as_str(), "a -> a" | "b -> b"));
+    arcs.sort();
+    arcs
+}
+
+proptest! {
+    #[test]
+    fn both_kinds_of_edges_carry_every_arc_once(
+        arcs in prop::collection::vec((0_usize..8, 0_usize..8), 0..14),
+        kinds in prop::collection::vec(0_usize..5, 8),
+        keys in prop::collection::vec(0_usize..5, 8),
+    ) {
+        let auto = plan(&random(&arcs, &kinds, &keys, "auto"));
+        let topics = plan(&random(&arcs, &kinds, &keys, "topics"));
+        let found = carried(&auto);
+        prop_assert_eq!(&found, &carried(&topics));
+        let mut unique = found.clone();
+        unique.dedup();
+        prop_assert_eq!(&unique, &found, "an arc is carried twice");
+        let wanted = arcs.iter().filter(|(from, to)| from < to);
+        for (from, to) in wanted {
+            let arc = format!("t{from} -> t{to}");
+            prop_assert!(found.contains(&arc), "{} is lost", arc);
+        }
+        let groups: Vec<&str> = auto.stages.iter().map(|stage| stage.group.as_str()).collect();
+        let mut distinct = groups.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        prop_assert_eq!(distinct.len(), groups.len(), "two stages share a group: {:?}", groups);
+    }
+
+    #[test]
+    fn a_broken_file_gives_gaps_and_no_panic(
+        arcs in prop::collection::vec((0_usize..8, 0_usize..10), 0..20),
+        kinds in prop::collection::vec(0_usize..6, 8),
+    ) {
+        let mut text = String::from("version: 1\nsources: { t1: { topic: x } }\ntasks:\n");
+        for task in 0..8 {
+            let to: Vec<String> =
+                arcs.iter().filter(|arc| arc.0 == task).map(|arc| format!("t{}", arc.1)).collect();
+            let words = ["forward", "count", "averge", "map", "sum, key: t", "filter, where: a >"];
+            let id = task % 6;
+            let to = to.join(", ");
+            text.push_str(&format!("  - {{ id: t{id}, type: {}, to: [{to}] }}\n", words[kinds[task]]));
+        }
+        let parsed = parse(&Sources::single("p.yaml", &text), &|_| None);
+        if let Some(spec) = parsed.spec {
+            let plan = Plan::of(&spec);
+            prop_assert_eq!(Outline::parse(&Outline::of(&plan).to_text()), Ok(Outline::of(&plan)));
+            prop_assert!(!pipeline::spec::upgrade(&spec).is_empty());
+            prop_assert!(!pipeline::lint::check(&spec).is_empty());
+            let picture = pipeline::graph::Picture::of(&spec);
+            let _ = pipeline::graph::draw(&picture, pipeline::graph::Ink::Boxes, 80); // No panic.
+        }
+    }
 }

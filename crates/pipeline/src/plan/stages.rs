@@ -195,6 +195,9 @@ impl Builder<'_> {
                 }
             }
         }
+        // Stages that read nothing but sources wait for nobody, and others may wait for them.
+        let waits = |draft: &Draft| draft.tasks.iter().any(|t| self.cuts.behind_topics.contains(t));
+        self.drafts.sort_by_key(waits);
     }
 
     /// The sources whose records reach a task through a topic of ours.
