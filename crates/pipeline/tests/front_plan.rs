@@ -268,7 +268,7 @@ fn carried(plan: &Plan) -> Vec<String> {
                     }
                     Output::Edge { topic, .. } => written.push(topic.clone()),
                     Output::Sink { topic, .. } => {
-                        arcs.push(format!("{} -> {topic}", operator.task))
+                        arcs.push(format!("{} -> {topic}", operator.task));
                     }
                 }
             }
@@ -318,7 +318,8 @@ proptest! {
             let words = ["forward", "count", "averge", "map", "sum, key: t", "filter, where: a >"];
             let id = task % 6;
             let to = to.join(", ");
-            text.push_str(&format!("  - {{ id: t{id}, type: {}, to: [{to}] }}\n", words[kinds[task]]));
+            let word = words[kinds[task]];
+            text.push_str(&format!("  - {{ id: t{id}, type: {word}, to: [{to}] }}\n"));
         }
         let parsed = parse(&Sources::single("p.yaml", &text), &|_| None);
         if let Some(spec) = parsed.spec {
