@@ -21,6 +21,7 @@ pub use rebuild::rebuild;
 
 use crate::diagnose::{Diagnostic, Span};
 use crate::json::{Number, Path, Step, write_number, write_text_bytes};
+use crate::timestamp::timestamp_ms;
 use syntax::Node;
 
 /// A compiled expression.
@@ -174,6 +175,16 @@ impl Value<'_> {
         }
     }
 
+    /// The value as a point in time: whole milliseconds since 1970, or an RFC 3339 text.
+    #[must_use]
+    pub fn timestamp_ms(&self) -> Option<i64> {
+        match self {
+            Self::Int(ms) => Some(*ms),
+            Self::Text(text) => timestamp_ms(text),
+            Self::Float(_) | Self::Null | Self::Bool(_) | Self::Json(_) => None,
+        }
+    }
+
     /// Appends the value as JSON.
     pub fn write_json(&self, out: &mut Vec<u8>) {
         match self {
@@ -271,6 +282,14 @@ mod tests {
         assert_eq!(key(Value::Int(7)), Some("7".to_owned()));
         assert_eq!(key(Value::Bool(true)), Some("true".to_owned()));
         assert_eq!(key(Value::Null), None);
+    }
+
+    #[test]
+    fn times_are_milliseconds_or_texts() {
+        assert_eq!(Value::Int(5).timestamp_ms(), Some(5));
+        assert_eq!(Value::Text("1970-01-01T00:00:01Z".into()).timestamp_ms(), Some(1_000));
+        assert_eq!(Value::Text("noon".into()).timestamp_ms(), None);
+        assert_eq!(Value::Null.timestamp_ms(), None);
     }
 
     #[test]

@@ -8,3 +8,4 @@ pub mod lint;
 pub mod plan;
 pub mod sink;
 pub mod spec;
+pub mod timestamp;

@@ -20,7 +20,8 @@ mod wording;
 
 use std::collections::BTreeMap;
 
-pub use units::{duration_text, timestamp_ms, timestamp_text};
+pub use crate::timestamp::{timestamp_ms, timestamp_text};
+pub use units::duration_text;
 pub use upgrade::upgrade;
 
 use crate::diagnose::{Diagnostic, Located, Sources, Span, code};

@@ -2,9 +2,9 @@
 
 use super::node::{Kind, Node, is_null};
 use super::reader::Reader;
-use super::units::timestamp_ms;
 use super::{TestCase, TestRecord};
 use crate::json::{Number, write_text};
+use crate::timestamp::timestamp_ms;
 
 /// Reads the list of test cases.
 pub(crate) fn read_all(reader: &mut Reader<'_>, node: &Node) -> Vec<TestCase> {
