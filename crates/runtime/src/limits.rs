@@ -15,3 +15,7 @@ pub const READ_BUFFER_BYTES: usize = 4 << 10;
 
 /// Bytes that one `sendfile` call may move, so that a slow reader does not hold a thread.
 pub const SENDFILE_BYTES_MAX: usize = 1 << 20;
+
+/// File ranges up to this size are read and sent with the bytes around them: one packet and one
+/// wake-up of the reader instead of two.
+pub const SENDFILE_BYTES_MIN: usize = 16 << 10;

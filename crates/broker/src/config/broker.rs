@@ -53,9 +53,12 @@ const FACTS: &[&str] = &[
     "node.id",
     "num.partitions",
     "offsets.topic.num.partitions",
+    "offsets.topic.replication.factor",
     "process.roles",
     "transaction.max.timeout.ms",
+    "transaction.state.log.min.isr",
     "transaction.state.log.num.partitions",
+    "transaction.state.log.replication.factor",
 ];
 
 /// The values that were given when the broker was started.
@@ -76,9 +79,12 @@ pub(crate) fn facts(
         ("node.id", options.node_id.to_string()),
         ("num.partitions", options.partitions_default.to_string()),
         ("offsets.topic.num.partitions", options.offsets_topic_partitions.to_string()),
+        ("offsets.topic.replication.factor", "1".to_owned()),
         ("process.roles", "broker,controller".to_owned()),
         ("transaction.max.timeout.ms", options.transaction_timeout_ms_max.to_string()),
+        ("transaction.state.log.min.isr", "1".to_owned()),
         ("transaction.state.log.num.partitions", options.transaction_topic_partitions.to_string()),
+        ("transaction.state.log.replication.factor", "1".to_owned()),
     ]
     .into()
 }
@@ -280,7 +286,7 @@ const ROWS: &[(&str, Kind, Option<&str>)] = &[
     (
         "principal.builder.class",
         Class,
-        Some("class org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder"),
+        Some("org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder"),
     ),
     ("process.roles", List, None),
     ("producer.id.expiration.ms", Int, Some("86400000")),
@@ -378,12 +384,12 @@ const ROWS: &[(&str, Kind, Option<&str>)] = &[
     (
         "sasl.oauthbearer.jwt.retriever.class",
         Class,
-        Some("class org.apache.kafka.common.security.oauthbearer.DefaultJwtRetriever"),
+        Some("org.apache.kafka.common.security.oauthbearer.DefaultJwtRetriever"),
     ),
     (
         "sasl.oauthbearer.jwt.validator.class",
         Class,
-        Some("class org.apache.kafka.common.security.oauthbearer.DefaultJwtValidator"),
+        Some("org.apache.kafka.common.security.oauthbearer.DefaultJwtValidator"),
     ),
     ("sasl.oauthbearer.scope", Text, None),
     ("sasl.oauthbearer.scope.claim.name", Text, Some("scope")),

@@ -102,7 +102,8 @@ fn describe_broker(
             .map(|definition| {
                 let mut values =
                     candidates(&definition, &BTreeMap::new(), machine.broker_configs());
-                if let Some(fact) = facts.get(definition.name) {
+                let fact = facts.get(definition.name);
+                if let Some(fact) = fact.filter(|fact| definition.default != Some(fact.as_str())) {
                     let (name, value) = (definition.name, Some(fact.clone()));
                     values.insert(0, Sourced { name, value, source: source::STATIC_BROKER });
                 }

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use commitlog::{Bound, ReadError, ReadRange};
+use commitlog::{Bound, LogReader, ReadError, ReadRange};
 use protocol::error_code::ErrorCode;
 use protocol::messages::fetch::{
     AbortedTransaction, EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchTopic,
@@ -102,18 +102,30 @@ fn is_enough(wanted: &[(&Place, &FetchPartition)], want: Want) -> bool {
         if diverging(place, partition).is_some() || place.watch.is_closed() {
             return true;
         }
-        match place.reader.readable_bytes(partition.fetch_offset, want.until) {
-            Ok(readable) => {
-                let part = u64::try_from(partition.partition_max_bytes).unwrap_or(0);
-                bytes = bytes.saturating_add(readable.min(part));
-            }
-            Err(_) => return true,
+        match readable(&place.reader, partition, want) {
+            Some(readable) => bytes = bytes.saturating_add(readable),
+            None => return true,
         }
         if bytes >= want.bytes_min {
             return true;
         }
     }
     bytes >= want.bytes_min
+}
+
+/// Bytes that a partition could give now; `None` when reading it fails.
+fn readable(reader: &LogReader, wanted: &FetchPartition, want: Want) -> Option<u64> {
+    let from = wanted.fetch_offset;
+    let end = reader.bound(want.until);
+    if want.bytes_min <= 1 && (reader.log_start_offset()..end).contains(&from) {
+        // Whoever wants anything at all need not have the place looked up twice.
+        return Some(1);
+    }
+    if from == end {
+        return Some(0);
+    }
+    let readable = reader.readable_bytes(from, want.until).ok()?;
+    Some(readable.min(u64::try_from(wanted.partition_max_bytes).unwrap_or(0)))
 }
 
 /// Waits until there is enough or time is up. Registers before it looks, so no growth is missed.

@@ -11,7 +11,9 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{Connection, FrameError, FrameReader, FrameWriter, ReaderKind, WriterKind};
-use crate::limits::{FRAME_FIRST_RESERVE_BYTES_MAX, READ_BUFFER_BYTES, SENDFILE_BYTES_MAX};
+use crate::limits::{
+    FRAME_FIRST_RESERVE_BYTES_MAX, READ_BUFFER_BYTES, SENDFILE_BYTES_MAX, SENDFILE_BYTES_MIN,
+};
 
 const LENGTH_BYTES: usize = 4;
 
@@ -126,11 +128,14 @@ impl TcpFrameWriter {
     pub(super) async fn write(&mut self, chunks: &[Chunk]) -> io::Result<()> {
         let len: usize = chunks.iter().map(Chunk::len).sum();
         let len = i32::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let prefix = len.to_be_bytes();
-        let mut pending: Vec<&[u8]> = vec![&prefix];
+        let mut pending = vec![Bytes::copy_from_slice(&len.to_be_bytes())];
         for chunk in chunks {
             match chunk {
-                Chunk::Bytes(bytes) => pending.push(bytes),
+                Chunk::Bytes(bytes) => pending.push(bytes.clone()),
+                // A packet of its own costs more than the copy, on both sides.
+                Chunk::File(range) if range.len <= SENDFILE_BYTES_MIN => {
+                    pending.push(range.read()?);
+                }
                 Chunk::File(range) => {
                     self.write_bytes(&pending).await?;
                     pending.clear();
@@ -141,7 +146,7 @@ impl TcpFrameWriter {
         self.write_bytes(&pending).await
     }
 
-    async fn write_bytes(&mut self, parts: &[&[u8]]) -> io::Result<()> {
+    async fn write_bytes(&mut self, parts: &[Bytes]) -> io::Result<()> {
         let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
         let mut left = slices.as_mut_slice();
         IoSlice::advance_slices(&mut left, 0);
