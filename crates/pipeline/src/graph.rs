@@ -6,7 +6,7 @@ mod layout;
 mod picture;
 mod tree;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use export::{dot, mermaid};
 pub use picture::{Ink, Picture, Role, Spot, draw};
@@ -54,37 +54,46 @@ pub struct Graph {
     pub unresolved: Vec<(usize, Unresolved)>,
     /// The sources that each task reads, by index.
     pub sources: Vec<Vec<usize>>,
-    task_count: usize,
+    /// The senders of each task.
+    parents: Vec<Vec<usize>>,
+    /// Where the arcs of each task begin; they stand together in the order of the tasks.
+    starts: Vec<usize>,
 }
 
 impl Graph {
     /// Resolves all names of a spec.
     #[must_use]
     pub fn of(spec: &Spec) -> Self {
+        let names = Names::of(spec);
         let mut graph = Self {
             arcs: Vec::new(),
             unresolved: Vec::new(),
             sources: Vec::new(),
-            task_count: spec.tasks.len(),
+            parents: vec![Vec::new(); spec.tasks.len()],
+            starts: Vec::new(),
         };
+        let mut known = BTreeSet::new();
         for (from, task) in spec.tasks.iter().enumerate() {
+            graph.starts.push(graph.arcs.len());
             let implied = [Located::new("sink".to_owned(), task.id.span)];
-            let names = task.to.as_deref().unwrap_or(&implied);
-            for name in names {
-                match resolve(spec, name) {
+            for name in task.to.as_deref().unwrap_or(&implied) {
+                match names.resolve(name) {
+                    Ok(target) if !known.insert((from, target)) => {}
                     Ok(target) => graph.add(Arc { from, target, span: name.span }),
                     Err(unresolved) => graph.unresolved.push((from, unresolved)),
                 }
             }
         }
-        graph.sources = (0..graph.task_count).map(|task| graph.read_by(spec, task)).collect();
+        graph.sources = (0..spec.tasks.len()).map(|task| graph.read_by(spec, task)).collect();
         graph
     }
 
     fn add(&mut self, arc: Arc) {
-        let known = |other: &Arc| other.from == arc.from && other.target == arc.target;
-        if !self.arcs.iter().any(known) {
-            self.arcs.push(arc);
+        self.arcs.push(arc);
+        if let Target::Task(to) = arc.target
+            && let Some(parents) = self.parents.get_mut(to)
+        {
+            parents.push(arc.from);
         }
     }
 
@@ -103,13 +112,13 @@ impl Graph {
 
     /// The tasks that send to a task.
     pub fn parents(&self, task: usize) -> impl Iterator<Item = usize> + '_ {
-        let to = Target::Task(task);
-        self.arcs.iter().filter(move |arc| arc.target == to).map(|arc| arc.from)
+        self.parents.get(task).into_iter().flatten().copied()
     }
 
     /// The arcs that leave a task.
     pub fn leaving(&self, task: usize) -> impl Iterator<Item = &Arc> + '_ {
-        self.arcs.iter().filter(move |arc| arc.from == task)
+        let start = self.starts.get(task).copied().unwrap_or(self.arcs.len());
+        self.arcs.get(start..).unwrap_or_default().iter().take_while(move |arc| arc.from == task)
     }
 
     /// The tasks in an order in which senders come first, otherwise as in the file; tasks in and
@@ -117,9 +126,9 @@ impl Graph {
     #[must_use]
     pub fn order(&self) -> Vec<usize> {
         let mut waiting: Vec<usize> =
-            (0..self.task_count).map(|t| self.parents(t).count()).collect();
+            (0..self.starts.len()).map(|t| self.parents(t).count()).collect();
         let mut ready: BTreeSet<usize> =
-            (0..self.task_count).filter(|task| waiting.get(*task) == Some(&0)).collect();
+            (0..self.starts.len()).filter(|task| waiting.get(*task) == Some(&0)).collect();
         let mut order = Vec::new();
         while let Some(task) = ready.pop_first() {
             order.push(task);
@@ -142,7 +151,7 @@ impl Graph {
         let sorted: BTreeSet<usize> = self.order().into_iter().collect();
         // Each task outside the order has a sender outside of it, so walking against the arrows
         // must meet itself.
-        let Some(start) = (0..self.task_count).find(|task| !sorted.contains(task)) else {
+        let Some(start) = (0..self.starts.len()).find(|task| !sorted.contains(task)) else {
             return Vec::new();
         };
         let mut walked: Vec<Arc> = Vec::new();
@@ -165,21 +174,35 @@ impl Graph {
     }
 }
 
-fn resolve(spec: &Spec, name: &Located<String>) -> Result<Target, Unresolved> {
-    let task = spec.tasks.iter().position(|task| task.id.value == name.value);
-    if let Some(task) = task {
-        return Ok(Target::Task(task));
+/// What the names in `to` mean; of two with one name the first counts, and tasks before sinks.
+struct Names<'a> {
+    targets: BTreeMap<&'a str, Target>,
+    sink_count: usize,
+}
+
+impl<'a> Names<'a> {
+    fn of(spec: &'a Spec) -> Self {
+        let mut targets = BTreeMap::new();
+        for (index, task) in spec.tasks.iter().enumerate() {
+            targets.entry(task.id.value.as_str()).or_insert(Target::Task(index));
+        }
+        for (index, sink) in spec.sinks.iter().enumerate() {
+            targets.entry(sink.name.value.as_str()).or_insert(Target::Sink(index));
+        }
+        Self { targets, sink_count: spec.sinks.len() }
     }
-    let sink = spec.sinks.iter().position(|sink| sink.name.value == name.value);
-    if let Some(sink) = sink {
-        return Ok(Target::Sink(sink));
-    }
-    if name.value != "sink" {
-        return Err(Unresolved::Unknown(name.clone()));
-    }
-    match spec.sinks.len() {
-        0 => Err(Unresolved::NoSink),
-        1 => Ok(Target::Sink(0)),
-        _ => Err(Unresolved::Ambiguous(name.clone())),
+
+    fn resolve(&self, name: &Located<String>) -> Result<Target, Unresolved> {
+        if let Some(target) = self.targets.get(name.value.as_str()) {
+            return Ok(*target);
+        }
+        if name.value != "sink" {
+            return Err(Unresolved::Unknown(name.clone()));
+        }
+        match self.sink_count {
+            0 => Err(Unresolved::NoSink),
+            1 => Ok(Target::Sink(0)),
+            _ => Err(Unresolved::Ambiguous(name.clone())),
+        }
     }
 }

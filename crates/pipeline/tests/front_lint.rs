@@ -1,6 +1,7 @@
 //! Pipelines that do not fit together, and what is said about them.
 
 use pipeline::diagnose::{Diagnostic, Look, Paint, Sources, render};
+use pipeline::graph::{Ink, Picture, draw};
 use pipeline::lint::load;
 use pipeline::plan::Plan;
 
@@ -142,6 +143,27 @@ fn problems_of_the_file_do_not_cause_others() {
         with_tasks("  - { id: a, type: averge, to: [b] }\n  - { id: b, type: sum, to: [c] }");
     let lines = said(&text);
     assert_eq!(lines.len(), 2, "{lines:#?}");
+}
+
+#[test]
+fn the_largest_pipelines_are_checked_in_time() {
+    // Each layer doubles the number of ways; whoever walks ways instead of tasks never returns.
+    let mut tasks = String::from("  - { id: t0, type: count, to: [a1, b1] }\n");
+    for layer in 1..400 {
+        let next = layer + 1;
+        for side in ["a", "b"] {
+            tasks.push_str(&format!(
+                "  - {{ id: {side}{layer}, type: filter, where: count > 1, to: [a{next}, b{next}] }}\n"
+            ));
+        }
+    }
+    tasks.push_str("  - { id: a400, type: forward }\n  - { id: b400, type: forward }");
+    let (found, sources) = diagnostics(&with_tasks(&tasks));
+    let text = render(&found, &sources, Look::Plain, Paint::Off);
+    assert!(!text.contains("error"), "{text}");
+    let loaded = load(&sources, &|_| None).unwrap();
+    let picture = Picture::of(&loaded.spec);
+    assert!(draw(&picture, Ink::Ascii, 100).contains("a400"));
 }
 
 #[test]

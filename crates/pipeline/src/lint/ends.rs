@@ -9,6 +9,7 @@ use crate::plan::{feeders, has_window_start};
 use crate::spec::{Form, Sink, Spec, SqliteTable, TaskKind};
 
 pub(crate) fn check(spec: &Spec, graph: &Graph, diagnostics: &mut Vec<Diagnostic>) {
+    let fields = Fields::of(spec, graph);
     let mut tables: BTreeMap<(&str, String), Span> = BTreeMap::new();
     for (index, sink) in spec.sinks.iter().enumerate() {
         for table in &sink.tables {
@@ -23,30 +24,38 @@ pub(crate) fn check(spec: &Spec, graph: &Graph, diagnostics: &mut Vec<Diagnostic
                     .at(first, "first here");
                 diagnostics.push(diagnostic.help("send both to one sink, or choose two tables"));
             }
-            check_key(spec, graph, (index, sink), table, diagnostics);
+            let ends = Ends { spec, graph, fields: &fields };
+            check_key(&ends, (index, sink), table, diagnostics);
         }
     }
     for (index, task) in spec.tasks.iter().enumerate() {
-        check_fields(spec, graph, index, diagnostics);
-        if let (TaskKind::Sum { field: Some(field), .. }, Some(fields)) =
-            (&task.kind, incoming_fields(spec, graph, index))
+        check_fields(spec, &fields, index, diagnostics);
+        if let (TaskKind::Sum { field: Some(field), .. }, Some(known)) =
+            (&task.kind, fields.coming(index))
         {
             let name = field.to_string();
-            if !fields.iter().any(|known| *known == name) {
-                diagnostics.push(never_there(&task.id, &name, &fields, task.id.span));
+            if !known.contains(&name.as_str()) {
+                diagnostics.push(never_there(&task.id, &name, known, task.id.span));
             }
         }
     }
 }
 
+/// What the checks of a table look at.
+struct Ends<'a> {
+    spec: &'a Spec,
+    graph: &'a Graph,
+    fields: &'a Fields,
+}
+
 /// The key columns of a table against the documents that come to it.
 fn check_key(
-    spec: &Spec,
-    graph: &Graph,
+    ends: &Ends<'_>,
     sink: (usize, &Sink),
     table: &SqliteTable,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
+    let Ends { spec, graph, fields } = *ends;
     let from: Vec<usize> = feeders(graph, sink.0).collect();
     let windowed: Vec<usize> =
         from.iter().copied().filter(|task| has_window_start(spec, graph, *task)).collect();
@@ -68,7 +77,7 @@ fn check_key(
         return;
     };
     for task in &from {
-        let Some(fields) = outgoing_fields(spec, graph, *task) else { continue };
+        let Some(fields) = fields.going(*task) else { continue };
         for column in columns {
             let known = || fields.iter().copied().chain(["key"]);
             if known().any(|known| known == column.value) {
@@ -95,44 +104,73 @@ fn check_key(
     }
 }
 
-/// The fields of the documents that a task makes; `None` when they depend on the input.
-fn outgoing_fields(spec: &Spec, graph: &Graph, task: usize) -> Option<Vec<&'static str>> {
-    if spec.form == Form::Legacy {
-        return None;
-    }
-    match &spec.tasks.get(task)?.kind {
-        TaskKind::Count { window: None } => Some(vec!["count"]),
-        TaskKind::Count { window: Some(_) } => Some(vec!["count", "window_start", "window_end"]),
-        TaskKind::Average { .. } => Some(vec!["average", "count", "window_start", "window_end"]),
-        TaskKind::Map { .. } => None,
-        TaskKind::Forward | TaskKind::Filter { .. } | TaskKind::Sum { .. } => {
-            incoming_fields(spec, graph, task)
-        }
-    }
+/// The fields that documents can have at each task; `None` where they depend on the source.
+struct Fields {
+    coming: Vec<Option<Vec<&'static str>>>,
+    going: Vec<Option<Vec<&'static str>>>,
 }
 
-/// The fields that any of the documents has that come to a task.
-fn incoming_fields(spec: &Spec, graph: &Graph, task: usize) -> Option<Vec<&'static str>> {
-    if graph.sources.get(task).is_some_and(|sources| !sources.is_empty()) {
-        return None;
+impl Fields {
+    fn of(spec: &Spec, graph: &Graph) -> Self {
+        let count = spec.tasks.len();
+        let mut fields = Self { coming: vec![None; count], going: vec![None; count] };
+        if spec.form == Form::Legacy {
+            return fields;
+        }
+        // Tasks in and behind a loop have no first document; they stay unknown.
+        for index in graph.order() {
+            let Some(task) = spec.tasks.get(index) else { continue };
+            let coming = fields.after_parents(graph, index);
+            let going = match &task.kind {
+                TaskKind::Count { window: None } => Some(vec!["count"]),
+                TaskKind::Count { window: Some(_) } => {
+                    Some(vec!["count", "window_end", "window_start"])
+                }
+                TaskKind::Average { .. } => {
+                    Some(vec!["average", "count", "window_end", "window_start"])
+                }
+                TaskKind::Map { .. } => None,
+                TaskKind::Forward | TaskKind::Filter { .. } | TaskKind::Sum { .. } => {
+                    coming.clone()
+                }
+            };
+            if let (Some(old), Some(new)) = (fields.coming.get_mut(index), coming) {
+                *old = Some(new);
+            }
+            if let Some(old) = fields.going.get_mut(index) {
+                *old = going;
+            }
+        }
+        fields
     }
-    // In a loop there is no first document.
-    if !graph.order().contains(&task) {
-        return None;
+
+    /// The fields that any of the documents has that come to a task.
+    fn after_parents(&self, graph: &Graph, task: usize) -> Option<Vec<&'static str>> {
+        if graph.sources.get(task).is_some_and(|sources| !sources.is_empty()) {
+            return None;
+        }
+        let mut all = Vec::new();
+        for parent in graph.parents(task) {
+            all.extend(self.going.get(parent)?.as_ref()?);
+            all.sort_unstable();
+            all.dedup();
+        }
+        if all.is_empty() { None } else { Some(all) }
     }
-    let mut all = Vec::new();
-    for parent in graph.parents(task) {
-        all.extend(outgoing_fields(spec, graph, parent)?);
+
+    fn coming(&self, task: usize) -> Option<&[&'static str]> {
+        self.coming.get(task)?.as_deref()
     }
-    all.sort_unstable();
-    all.dedup();
-    if all.is_empty() { None } else { Some(all) }
+
+    fn going(&self, task: usize) -> Option<&[&'static str]> {
+        self.going.get(task)?.as_deref()
+    }
 }
 
 /// Expressions that look for fields which the documents cannot have.
-fn check_fields(spec: &Spec, graph: &Graph, index: usize, diagnostics: &mut Vec<Diagnostic>) {
+fn check_fields(spec: &Spec, fields: &Fields, index: usize, diagnostics: &mut Vec<Diagnostic>) {
     let Some(task) = spec.tasks.get(index) else { return };
-    let Some(known) = incoming_fields(spec, graph, index) else { return };
+    let Some(known) = fields.coming(index) else { return };
     let mut expressions: Vec<&Expression> = Vec::new();
     expressions.extend(&task.key);
     expressions.extend(&task.event_time);
@@ -145,7 +183,7 @@ fn check_fields(spec: &Spec, graph: &Graph, index: usize, diagnostics: &mut Vec<
     for expression in expressions {
         for name in expression.fields() {
             if !known.contains(&name) {
-                diagnostics.push(never_there(&task.id, name, &known, expression.span()));
+                diagnostics.push(never_there(&task.id, name, known, expression.span()));
             }
         }
     }

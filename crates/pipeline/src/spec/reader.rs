@@ -1,5 +1,7 @@
 //! Typed reading of nodes: each method reports what is wrong and goes on with something harmless.
 
+use std::collections::BTreeMap;
+
 use super::Lookup;
 use super::interpolate::{Missing, interpolate};
 use super::names;
@@ -69,21 +71,22 @@ impl<'l> Reader<'l> {
             self.expected(owner, "a mapping", node);
             return fields;
         };
+        let mut known: BTreeMap<&str, Span> = BTreeMap::new();
         for (key, value) in entries {
             let Some(name) = key.scalar() else {
                 self.expected("the name of a field", "a text", key);
                 continue;
             };
             let meant = canonical(name);
-            let known: Option<&Entry<'_>> = fields.entries.iter().find(|e| e.meant == meant);
-            if let Some(first) = known {
+            if let Some(first) = known.get(meant) {
                 let title = format!("{owner} has `{name}` twice");
                 let diagnostic = Diagnostic::error(code::DUPLICATE, title)
                     .at(key.span, "again here")
-                    .at(first.key.span, "first here");
+                    .at(*first, "first here");
                 self.report(diagnostic);
                 continue;
             }
+            known.insert(meant, key.span);
             fields.entries.push(Entry { meant, key, value, used: false });
         }
         fields
