@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::clients::Suite;
-use crate::{codegen, kafka, tidy, workspace};
+use crate::{clients, codegen, kafka, tidy, workspace};
 
 /// Where tests find the Apache Kafka that was started for them.
 const KAFKA_VARIABLE: &str = "MILLSTREAM_TEST_KAFKA";
@@ -56,12 +56,21 @@ fn all_steps(run: &mut Run, quick: bool) -> Result<(), String> {
     run.step("codegen", || codegen::run(true).map(|()| Outcome::Passed))?;
     let mut node = None;
     run.step("Apache Kafka", || start_kafka(quick, &mut node))?;
-    let tests = run.step("tests", || passed(&mut tests(node.as_ref())));
-    if let Some(node) = node {
-        node.stop()?;
-    }
-    tests?;
-    real_clients(run, quick)
+    let result = with_kafka(run, quick, node.as_ref());
+    // The oracle ends with the run, however the run ends.
+    node.map_or(Ok(()), |node| node.stop()).and(result)
+}
+
+fn with_kafka(run: &mut Run, quick: bool, node: Option<&kafka::Node>) -> Result<(), String> {
+    run.step("tests", || passed(&mut tests(node)))?;
+    real_clients(run, quick)?;
+    run.step("answers beside Apache Kafka's", || {
+        let Some(node) = node else {
+            return Ok(Outcome::Skipped("no Apache Kafka".to_owned()));
+        };
+        let compare = |bootstrap: &str| clients::compare(bootstrap, &node.bootstrap(), "");
+        with_broker(compare).map(|()| Outcome::Passed)
+    })
 }
 
 impl Run {

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::{kafka, workspace};
 
@@ -108,6 +109,23 @@ fn python() -> Result<PathBuf, String> {
 }
 
 fn run_java(bootstrap: &str, cases: &str) -> Result<(), String> {
+    let mut java = compiled_java()?;
+    let java = java.arg("Suite").args(["--bootstrap", bootstrap, "--only", cases, "--scratch"]);
+    workspace::run(java.arg(home().join("scratch")))
+}
+
+/// Asks a broker and Apache Kafka the same raw requests; their answers must be the same.
+///
+/// # Errors
+/// That an answer differs, or why the program cannot be prepared.
+pub(crate) fn compare(bootstrap: &str, oracle: &str, scripts: &str) -> Result<(), String> {
+    let mut java = compiled_java()?;
+    let java = java.args(["Compare", "--bootstrap", bootstrap, "--oracle", oracle]);
+    workspace::run(java.args(["--only", scripts]))
+}
+
+/// Java with the programs of the suites.
+fn compiled_java() -> Result<Command, String> {
     let libs = kafka::jars()?;
     let classes = home().join("java");
     fs::create_dir_all(&classes).map_err(|error| error.to_string())?;
@@ -115,11 +133,7 @@ fn run_java(bootstrap: &str, cases: &str) -> Result<(), String> {
     let compile = compile.args(["-nowarn", "-encoding", "UTF-8", "-d"]).arg(&classes);
     let compile = compile.arg("-cp").arg(libs.join("*")).args(java_sources()?);
     workspace::output_of(compile)?;
-    let scratch = home().join("scratch");
-    let mut java = kafka::java_with(&classes)?;
-    let java = java.arg("Suite").args(["--bootstrap", bootstrap, "--only", cases, "--scratch"]);
-    let java = java.arg(scratch);
-    workspace::run(java)
+    kafka::java_with(&classes)
 }
 
 fn java_sources() -> Result<Vec<PathBuf>, String> {

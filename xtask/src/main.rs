@@ -20,6 +20,7 @@ cargo xtask <command>
 
   test [--quick]              run every check; never writes the tree
   clients --bootstrap H:P     run the real clients there; [--only python|java] [--case TEXT]
+  compare --bootstrap H:P --oracle H:P    raw requests to a broker and to Apache Kafka
   codegen [--check]           generate the messages of the protocol from their schema files
   fix                         format the sources and generate what is generated
   golden                      write the golden files of the protocol with Kafka's own classes
@@ -50,6 +51,12 @@ fn dispatch(words: &[&str]) -> Result<(), String> {
         ["tidy"] => tidy::run(),
         ["test"] => check::run(false),
         ["test", "--quick"] => check::run(true),
+        ["compare", "--bootstrap", bootstrap, "--oracle", oracle] => {
+            clients::compare(bootstrap, oracle, "")
+        }
+        ["compare", "--bootstrap", bootstrap, "--oracle", oracle, "--case", scripts] => {
+            clients::compare(bootstrap, oracle, scripts)
+        }
         ["clients", rest @ ..] => clients::run(rest),
         ["fix"] => {
             workspace::run(workspace::cargo().args(["fmt", "--all"]))?;

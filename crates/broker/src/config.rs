@@ -159,6 +159,26 @@ pub(crate) struct Sourced {
     pub(crate) source: i8,
 }
 
+/// Configs without a default of the broker behind them: Kafka names none in their list of synonyms.
+const WITHOUT_BROKER_DEFAULT: &[&str] = &[
+    "follower.replication.throttled.replicas",
+    "leader.replication.throttled.replicas",
+    "log.flush.interval.ms",
+    "log.retention.ms",
+    "log.roll.jitter.ms",
+    "log.roll.ms",
+    "remote.log.copy.disable",
+    "remote.log.delete.on.disable",
+    "remote.storage.enable",
+];
+
+impl Sourced {
+    /// Whether Kafka lists this value among the synonyms of its config.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.source != source::DEFAULT || !WITHOUT_BROKER_DEFAULT.contains(&self.name)
+    }
+}
+
 /// The values that a config could take, the one that counts first.
 pub(crate) fn candidates(
     definition: &Definition,

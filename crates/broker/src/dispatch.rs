@@ -182,7 +182,7 @@ async fn route_coordinators(
             exchange.encode(&join_group::handle(broker, call, exchange.decode(body)?).await)
         }
         ApiKey::SyncGroup => {
-            exchange.encode(&sync_group::handle(broker, exchange.decode(body)?).await)
+            exchange.encode(&sync_group::handle(broker, call, exchange.decode(body)?).await)
         }
         ApiKey::Heartbeat => {
             exchange.encode(&heartbeat::handle(broker, exchange.decode(body)?).await)

@@ -17,7 +17,8 @@ import org.apache.kafka.common.record.internal.SimpleRecord;
 public class Compare {
     interface Script { void run(Side side) throws Exception; }
 
-    static final long TIME = 1_700_000_000_000L;
+    /** Recent, or markers that are written now would begin segments of their own. */
+    static final long TIME = System.currentTimeMillis() - 60_000;
     static final int SHOWN_MAX = 40;
     static String run = UUID.randomUUID().toString().substring(0, 8);
 
@@ -64,7 +65,6 @@ public class Compare {
                 differences.computeIfAbsent(place + ": " + one, unknown -> new ArrayList<>()).add(version);
             }
         }
-        if (System.getenv("COMPARE_SHOW") != null) for (int i = 0; i < ours.size(); i++) System.out.println("  ours " + ours.get(i) + "\n  them " + (i < kafkas.size() ? kafkas.get(i) : ""));
         System.out.println((differences.isEmpty() ? "ok " : "FAIL ") + "compare: " + name + " (" + kafkas.size() + " answers)");
         differences.entrySet().stream().limit(SHOWN_MAX).forEach(d -> System.out.println("    " + d.getKey() + " " + d.getValue()));
         if (differences.size() > SHOWN_MAX) System.out.println("    and " + (differences.size() - SHOWN_MAX) + " more");
@@ -742,7 +742,7 @@ public class Compare {
         each(1, 4, v -> {
             side.ask("all", describing(2, name, null), v);
             side.ask("some", describing(2, name, List.of("retention.ms", "cleanup.policy", "no.such.key")), v);
-            side.ask("synonyms", describing(2, name, List.of("retention.ms", "segment.bytes", "flush.ms")).setIncludeSynonyms(true), v);
+            side.ask("synonyms", describing(2, name, null).setIncludeSynonyms(true), v);
             side.ask("missing", describing(2, "nobody-" + run, null), v);
             side.ask("odd type", describing(99, "x", null), v);
             side.ask("unknown broker", describing(4, "77", List.of()), v);

@@ -125,7 +125,9 @@ public class Side implements AutoCloseable {
     private JsonNode mask(String field, JsonNode node) {
         if (node instanceof ObjectNode object) {
             ObjectNode copy = JsonNodeFactory.instance.objectNode();
-            object.properties().forEach(entry -> copy.set(entry.getKey(), mask(entry.getKey(), entry.getValue())));
+            // The id of a topic that was only validated is nobody's, so creation's ids get no names.
+            boolean creation = object.has("numPartitions");
+            object.properties().forEach(entry -> copy.set(entry.getKey(), creation && entry.getKey().equals("topicId") ? TextNode.valueOf("*") : mask(entry.getKey(), entry.getValue())));
             forget(copy);
             return copy;
         }
@@ -152,8 +154,6 @@ public class Side implements AutoCloseable {
         if (object.has("logStartOffset") && object.has("baseOffset") && object.path("errorCode").asInt() != 0) object.put("logStartOffset", "*");
         // A cluster that elects leaders keeps this one as a dynamic default.
         if (object.path("name").asText().equals("min.insync.replicas")) object.put("configSource", "*");
-        // The id of a topic that was only validated is nobody's.
-        if (object.has("numPartitions") && object.has("topicId")) object.put("topicId", "*");
     }
 
     private String named(String kind, JsonNode node) {

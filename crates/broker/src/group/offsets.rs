@@ -181,9 +181,6 @@ impl Machine {
     }
 
     fn admit_commit(&mut self, now: Now, commit: &Commit) -> Result<(), ErrorCode> {
-        if commit.group.is_empty() {
-            return Err(ErrorCode::INVALID_GROUP_ID);
-        }
         if !self.groups.contains_key(&commit.group) {
             if commit.generation >= 0 {
                 return Err(ErrorCode::ILLEGAL_GENERATION);

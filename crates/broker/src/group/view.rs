@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::classic::{Group, Member};
+use super::classic::{Group, Member, State};
 
 /// A group in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,13 +59,15 @@ impl DescribedGroup {
     }
 
     pub(super) fn of(group: &Group) -> Self {
-        let protocol = group.protocol.clone().unwrap_or_default();
+        // Before everybody has an assignment the protocol may still change, so it is not told.
+        let is_stable = group.state == State::Stable;
+        let protocol = group.protocol.clone().filter(|_| is_stable).unwrap_or_default();
         let member = |member: &Member| DescribedMember {
             id: member.id.clone(),
             instance_id: member.instance_id.clone(),
             client_id: member.client_id.clone(),
             client_host: member.client_host.clone(),
-            metadata: member.metadata(&protocol),
+            metadata: if is_stable { member.metadata(&protocol) } else { Bytes::new() },
             assignment: member.assignment.clone(),
         };
         Self {

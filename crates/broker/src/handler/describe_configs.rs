@@ -121,6 +121,7 @@ fn shown(
     wanted: Wanted,
 ) -> DescribeConfigsResourceResult {
     let first = values.first();
+    let listed = values.iter().filter(|sourced| sourced.is_listed());
     let synonym = |sourced: &Sourced| DescribeConfigsSynonym {
         name: sourced.name.to_owned(),
         value: sourced.value.clone(),
@@ -132,7 +133,7 @@ fn shown(
         read_only: false,
         config_source: first.map_or(source::DEFAULT, |sourced| sourced.source),
         is_sensitive: definition.kind == Kind::Password,
-        synonyms: if wanted.synonyms { values.iter().map(synonym).collect() } else { Vec::new() },
+        synonyms: if wanted.synonyms { listed.map(synonym).collect() } else { Vec::new() },
         config_type: definition.kind.number(),
         documentation: wanted.documentation.then(|| definition.doc.to_owned()),
     }

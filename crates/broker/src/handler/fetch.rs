@@ -194,6 +194,8 @@ fn read(
         high_watermark: reader.high_watermark(),
         last_stable_offset: reader.last_stable_offset(),
         log_start_offset: reader.log_start_offset(),
+        // Null unless asked for: a reader of everything wants no list of what was aborted.
+        aborted_transactions: None,
         records: Some(Records::default()),
         ..PartitionData::default()
     };
@@ -247,8 +249,12 @@ fn code_of(cause: &ReadError, log: &str) -> ErrorCode {
 }
 
 fn failed(wanted: &FetchPartition, code: ErrorCode) -> PartitionData {
+    // Kafka has an empty list where it found no partition to read, and null where it did.
+    let is_missing =
+        code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION || code == ErrorCode::UNKNOWN_TOPIC_ID;
     PartitionData {
         partition_index: wanted.partition,
+        aborted_transactions: is_missing.then(Vec::new),
         error_code: code.0,
         high_watermark: -1,
         last_stable_offset: -1,

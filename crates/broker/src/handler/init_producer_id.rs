@@ -48,6 +48,15 @@ async fn granted(
     broker.transactions.init(init).await
 }
 
+/// Newer clients are told that a transaction may be aborted and begun again where older ones
+/// must take it that the producer has lost its way (KIP-890).
+pub(super) fn abortable_as(knows_abortable: bool, error: ErrorCode) -> ErrorCode {
+    if error == ErrorCode::INVALID_TXN_STATE && knows_abortable {
+        return ErrorCode::TRANSACTION_ABORTABLE;
+    }
+    error
+}
+
 /// Clients of old know a fenced producer under another name (KIP-588).
 pub(super) fn fenced_as(knows_fenced: bool, error: ErrorCode) -> ErrorCode {
     if error == ErrorCode::PRODUCER_FENCED && !knows_fenced {

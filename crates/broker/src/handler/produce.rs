@@ -23,6 +23,7 @@ use protocol::record::{
 };
 use runtime::channel::Answer;
 
+use super::init_producer_id::abortable_as;
 use crate::broker::Broker;
 use crate::config::topic::Settings;
 use crate::handler::Call;
@@ -37,6 +38,9 @@ const TOPIC_IDS_SINCE: i16 = 13;
 
 /// First version whose partitions join the transaction by themselves (KIP-890).
 const TRANSACTIONS_JOINED_SINCE: i16 = 12;
+
+/// First version whose clients know errors that end the transaction and nothing else (KIP-890).
+const ABORTABLE_SINCE: i16 = 11;
 
 /// First version that may carry zstd (KIP-110).
 const ZSTD_SINCE: i16 = 7;
@@ -169,13 +173,15 @@ async fn enlist(
     producer: ProducerIdentity,
     place: (String, i32),
 ) -> Result<(), Refused> {
-    let transactional_id = transactional_id.unwrap_or_default().to_owned();
+    let Some(transactional_id) = transactional_id.map(str::to_owned) else {
+        return Err(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED.into());
+    };
     let verify_only = call.version < TRANSACTIONS_JOINED_SINCE;
     let add = Add { transactional_id, producer, places: vec![place], verify_only };
     match broker.transactions.add(add).await {
         ErrorCode::NONE => Ok(()),
         ErrorCode::PRODUCER_FENCED => Err(ErrorCode::INVALID_PRODUCER_EPOCH.into()),
-        error => Err(error.into()),
+        error => Err(abortable_as(call.version >= ABORTABLE_SINCE, error).into()),
     }
 }
 

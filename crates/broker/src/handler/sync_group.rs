@@ -6,8 +6,20 @@ use protocol::messages::sync_group::{SyncGroupRequest, SyncGroupResponse};
 use crate::broker::Broker;
 use crate::group::machine::{Event, Reply};
 use crate::group::sync::Sync;
+use crate::handler::Call;
 
-pub(crate) async fn handle(broker: &Broker, request: SyncGroupRequest) -> SyncGroupResponse {
+/// From this version on a member must say which protocol it means (KIP-559).
+const PROTOCOL_NAMED_SINCE: i16 = 5;
+
+pub(crate) async fn handle(
+    broker: &Broker,
+    call: &Call,
+    request: SyncGroupRequest,
+) -> SyncGroupResponse {
+    let is_named = request.protocol_type.is_some() && request.protocol_name.is_some();
+    if call.version >= PROTOCOL_NAMED_SINCE && !is_named {
+        return refused(ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
+    }
     let assignments = request.assignments.into_iter();
     let sync = Sync {
         group: request.group_id,
@@ -26,9 +38,10 @@ pub(crate) async fn handle(broker: &Broker, request: SyncGroupRequest) -> SyncGr
             assignment: synced.assignment,
             ..SyncGroupResponse::default()
         },
-        _ => SyncGroupResponse {
-            error_code: ErrorCode::COORDINATOR_NOT_AVAILABLE.0,
-            ..SyncGroupResponse::default()
-        },
+        _ => refused(ErrorCode::COORDINATOR_NOT_AVAILABLE),
     }
+}
+
+fn refused(error: ErrorCode) -> SyncGroupResponse {
+    SyncGroupResponse { error_code: error.0, ..SyncGroupResponse::default() }
 }

@@ -10,7 +10,7 @@ use protocol::messages::txn_offset_commit::{
 };
 use protocol::record::ProducerIdentity;
 
-use super::init_producer_id::fenced_as;
+use super::init_producer_id::{abortable_as, fenced_as};
 use super::offset_commit::{committed, error_of};
 use crate::broker::Broker;
 use crate::group::offsets::{Commit, Committable, Committed};
@@ -18,6 +18,9 @@ use crate::group::partition_for;
 use crate::handler::Call;
 use crate::metadata::OFFSETS_TOPIC;
 use crate::transaction::machine::Add;
+
+/// From this version on clients know errors that end the transaction and nothing else (KIP-890).
+const ABORTABLE_SINCE: i16 = 4;
 
 pub(crate) async fn handle(
     broker: &Broker,
@@ -77,8 +80,9 @@ async fn admit(
         places: vec![place],
         verify_only: call.version < 5,
     };
-    // Clients of this request know no fenced producer before version 3.
-    fenced_as(call.version >= 3, broker.transactions.add(add).await).ok()
+    // Clients of this request know no fenced producer, in any version.
+    let error = fenced_as(false, broker.transactions.add(add).await);
+    abortable_as(call.version >= ABORTABLE_SINCE, error).ok()
 }
 
 fn response(topics: &[TxnOffsetCommitRequestTopic], errors: &Committed) -> TxnOffsetCommitResponse {
