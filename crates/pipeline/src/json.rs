@@ -4,6 +4,7 @@
 //! value keeps its bytes. Nothing here allocates unless a text has escapes or bytes are rebuilt.
 
 mod add;
+mod compare;
 mod edit;
 mod number;
 mod path;
@@ -13,6 +14,7 @@ mod text;
 use std::fmt;
 
 pub use add::{AddError, add};
+pub use compare::matches;
 pub use edit::{Edit, edit, replace};
 pub use number::{Number, write_number};
 pub use path::{Path, PathError, Step};

@@ -1,6 +1,6 @@
 //! Pipelines that do not fit together, and what is said about them.
 
-use pipeline::diagnose::{Diagnostic, Look, Paint, Sources, render};
+use pipeline::diagnose::{Diagnostic, Look, Paint, Sources, render, render_json};
 use pipeline::graph::{Ink, Picture, draw};
 use pipeline::lint::load;
 use pipeline::plan::Plan;
@@ -146,15 +146,31 @@ fn problems_of_the_file_do_not_cause_others() {
 }
 
 #[test]
+fn two_problems_are_drawn_together() {
+    let text = "\
+- id: ingest
+  type: forward
+  to: [totals]
+- id: total
+  type: averge
+  to: [sink]
+";
+    let (found, sources) = diagnostics(text);
+    insta::assert_snapshot!("boxes", render(&found, &sources, Look::Boxes, Paint::Off));
+    insta::assert_snapshot!("ascii", render(&found, &sources, Look::Ascii, Paint::Off));
+    insta::assert_snapshot!("github", render(&found, &sources, Look::Github, Paint::Off));
+    insta::assert_snapshot!("json", render_json(&found, &sources));
+}
+
+#[test]
 fn the_largest_pipelines_are_checked_in_time() {
     // Each layer doubles the number of ways; whoever walks ways instead of tasks never returns.
     let mut tasks = String::from("  - { id: t0, type: count, to: [a1, b1] }\n");
     for layer in 1..400 {
         let next = layer + 1;
         for side in ["a", "b"] {
-            tasks.push_str(&format!(
-                "  - {{ id: {side}{layer}, type: filter, where: count > 1, to: [a{next}, b{next}] }}\n"
-            ));
+            let fields = format!("type: filter, where: count > 1, to: [a{next}, b{next}]");
+            tasks.push_str(&format!("  - {{ id: {side}{layer}, {fields} }}\n"));
         }
     }
     tasks.push_str("  - { id: a400, type: forward }\n  - { id: b400, type: forward }");
