@@ -271,7 +271,9 @@ impl Run<'_> {
             let needed = self.transactions.end(header);
             return Ok((needed || !old || is_last).then(|| batch.bytes().clone()));
         }
-        let forget = header.max_timestamp < self.job.forget_before_ms;
+        // A deletion may go once nothing that it deletes can be left before it.
+        let mapped = header.last_offset() < self.keys.end();
+        let forget = mapped && header.max_timestamp < self.job.forget_before_ms;
         let gone = self.transactions.is_aborted(header);
         let keys = &self.keys;
         let wanted = |record: &Record<'_>| {

@@ -16,6 +16,8 @@ pub(crate) const LOG_START_FILE: &str = "log-start-offset-checkpoint";
 pub(crate) const HIGH_WATERMARK_FILE: &str = "replication-offset-checkpoint";
 pub(crate) const CLEANER_FILE: &str = "cleaner-offset-checkpoint";
 pub(crate) const EPOCH_FILE: &str = "leader-epoch-checkpoint";
+/// Ours, not Kafka's: what the transaction indexes must hold, because they carry no checksum.
+pub(crate) const ABORTED_FILE: &str = "aborted-checkpoint";
 pub(crate) const PARTITION_FILE: &str = "partition.metadata";
 
 pub(crate) const LOG: &str = "log";
@@ -76,6 +78,20 @@ pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<DirEntry>, Error> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// CRC-32C of LAYOUT.md at each format version.
+    const LAYOUT_CHECKSUM: u32 = 2_777_018_809;
+
+    #[test]
+    fn the_layout_is_locked() {
+        let found = protocol::record::checksum(include_bytes!("../LAYOUT.md"));
+        assert_eq!(
+            (FORMAT_VERSION, found),
+            (1, LAYOUT_CHECKSUM),
+            "LAYOUT.md changed: does an older program misread the folder? If so raise \
+             FORMAT_VERSION; then put the new checksum here"
+        );
+    }
 
     #[test]
     fn names_are_kafkas() {

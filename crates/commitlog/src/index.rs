@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
 use base::disk::{Disk, OpenMode};
+use protocol::record::checksum;
 
 use crate::error::Error;
 
@@ -152,6 +153,13 @@ pub(crate) fn store<E: Entry>(disk: &dyn Disk, path: &Path, entries: &[E]) -> Re
     let file = disk.open(path, OpenMode::Truncate).map_err(Error::io("open", path))?;
     file.write_at(&bytes, 0).map_err(Error::io("write", path))?;
     file.sync_data().map_err(Error::io("flush", path))
+}
+
+/// What identifies these entries, for a list of what files must hold.
+pub(crate) fn digest<E: Entry>(entries: &[E]) -> u32 {
+    let mut bytes = Vec::with_capacity(entries.len() * E::BYTES);
+    entries.iter().for_each(|entry| entry.encode(&mut bytes));
+    checksum(&bytes)
 }
 
 /// The two indexes that can be made anew from a segment's batches.

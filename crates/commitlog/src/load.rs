@@ -1,11 +1,13 @@
 //! From a folder to a log: what a crash left is cut, flushed, and only then served.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::disk::{Disk, OpenMode};
 use protocol::record::{Batch, BatchHeader, ControlType, RecordError, control_type};
 
+use crate::checkpoint;
 use crate::epochs::Epochs;
 use crate::error::Error;
 use crate::format::{
@@ -94,15 +96,23 @@ fn load_once(options: &LoadOptions) -> Result<Option<Loaded>, Error> {
         dirty_from = 0;
         next_offset = load.open_all(&mut names, 0)?;
     }
+    if let Some(start) = options.log_start.filter(|start| *start > next_offset) {
+        // Everything that may be read is gone, yet its offsets must not come again.
+        load.restart_at(&mut names, start)?;
+        (dirty_from, next_offset) = (0, start);
+    }
     load.drop_snapshots_behind(&names, next_offset)?;
     let dirty_base = load.segments.get(dirty_from).map(|segment| segment.base);
     let (producers, replayed) = load.replay_producers(&names, dirty_base, next_offset)?;
-    let mut epochs = Epochs::load(disk, &dir.join(format::EPOCH_FILE)).unwrap_or_default();
+    let mut epochs = match Epochs::load(disk, &dir.join(format::EPOCH_FILE)) {
+        Some(epochs) => epochs,
+        None => load.walk_epochs()?,
+    };
     epochs.truncate_end(next_offset);
     for (epoch, start) in replayed.epochs {
         epochs.note(epoch, start);
     }
-    let log_start = options.log_start.unwrap_or(first).clamp(first, next_offset);
+    let log_start = options.log_start.unwrap_or(first).max(first).min(next_offset);
     let growth = load.growth.take().expect("a log with segments has a last one");
     let Load { segments, cuts, .. } = load;
     Ok(Some(Loaded { segments, growth, producers, epochs, next_offset, log_start, cuts }))
@@ -112,7 +122,6 @@ fn load_once(options: &LoadOptions) -> Result<Option<Loaded>, Error> {
 #[derive(Debug, Default)]
 struct Names {
     logs: Vec<i64>,
-    txn_indexes: Vec<i64>,
     snapshots: Vec<i64>,
 }
 
@@ -121,11 +130,7 @@ impl Names {
         let mut names = Self::default();
         for entry in format::list(disk, dir)? {
             let name = entry.name.as_str();
-            let kinds = [
-                (LOG, &mut names.logs),
-                (TXN_INDEX, &mut names.txn_indexes),
-                (SNAPSHOT, &mut names.snapshots),
-            ];
+            let kinds = [(LOG, &mut names.logs), (SNAPSHOT, &mut names.snapshots)];
             for (kind, offsets) in kinds {
                 offsets.extend(format::offset_of(name, kind));
             }
@@ -205,15 +210,34 @@ impl Load<'_> {
             let behind = names.logs.partition_point(|base| *base <= self.options.recovery_point);
             behind.saturating_sub(1)
         };
-        let path = |base| format::file(&self.options.dir, base, TXN_INDEX);
-        let disk = &*self.options.disk;
+        let digests = self.aborted_digests();
         let intact = |base: &i64| {
-            names.txn_indexes.contains(base)
-                && index::load::<AbortedEntry>(disk, &path(*base)).is_some()
+            let path = format::file(&self.options.dir, *base, TXN_INDEX);
+            let found = index::load::<AbortedEntry>(&*self.options.disk, &path);
+            let digest = digests.as_ref().map(|digests| digests.get(base).copied());
+            match (found, digest) {
+                (Some(found), Some(None)) => found.is_empty(),
+                (Some(found), Some(Some(digest))) => index::digest(&found) == digest,
+                (None, _) | (_, None) => false,
+            }
         };
         // The list of aborted transactions is the one index that a reader cannot do without.
         let damaged = names.logs[..unflushed.min(count)].iter().position(|base| !intact(base));
         damaged.unwrap_or(unflushed)
+    }
+
+    /// What the transaction indexes must hold, by segment; none when that is not known.
+    fn aborted_digests(&self) -> Option<BTreeMap<i64, u32>> {
+        let path = self.options.dir.join(format::ABORTED_FILE);
+        if !self.options.disk.exists(&path) {
+            return Some(BTreeMap::new());
+        }
+        let lines = checkpoint::load_lines(&*self.options.disk, &path)?;
+        let parse = |line: &String| {
+            let (base, digest) = line.split_once(' ')?;
+            Some((base.parse().ok()?, digest.parse().ok()?))
+        };
+        lines.iter().map(parse).collect()
     }
 
     /// Opens the segments, walks the dirty ones, cuts what is bad; gives the next offset.
@@ -356,6 +380,19 @@ impl Load<'_> {
         Ok(())
     }
 
+    /// Begins anew at the log's start, when the log ends before it.
+    fn restart_at(&mut self, names: &mut Names, start: i64) -> Result<(), Error> {
+        // The new segment first: its name carries the next offset through a crash.
+        let segment = Arc::new(self.open_segment(start, true)?);
+        self.walk(&segment, start)?;
+        self.segments.clear();
+        let told = self.cuts.len();
+        self.drop_from(names, 0, "it lies before the log's start")?;
+        self.cuts.truncate(told);
+        self.segments.push(segment);
+        self.flush(0)
+    }
+
     /// What was walked may so far be only in the system's memory.
     fn flush(&self, dirty_from: usize) -> Result<(), Error> {
         for segment in self.segments.iter().skip(dirty_from) {
@@ -399,6 +436,18 @@ impl Load<'_> {
             }
         }
         Ok((producers, replayed))
+    }
+
+    /// Reads the leader epochs from the batches, when their file is missing or damaged.
+    fn walk_epochs(&self) -> Result<Epochs, Error> {
+        let mut epochs = Epochs::default();
+        for segment in &self.segments {
+            walk_from(segment, segment.base, &mut |_, _, header| {
+                epochs.note(header.partition_leader_epoch, header.base_offset);
+                Ok(())
+            })?;
+        }
+        Ok(epochs)
     }
 
     fn newest_snapshot(&self, names: &Names, upto: i64) -> (Producers, i64) {

@@ -10,6 +10,7 @@ use base::uuid::Uuid;
 use bytes::Bytes;
 use protocol::record::BatchHeader;
 
+use crate::checkpoint;
 use crate::command::{Appended, LogId, Then};
 use crate::error::{AppendError, Error, is_full};
 use crate::format;
@@ -224,6 +225,7 @@ impl Log {
             Err(error) if error.is_storage_full() => {}
             other => other?,
         }
+        self.store_aborted_digests()?;
         self.store_snapshot()?;
         self.store_epochs()?;
         self.open_segment(self.next_offset)
@@ -430,10 +432,31 @@ impl Log {
         }
         let Some(active) = &self.active else { return Ok(()) };
         active.segment.store_tables(&active.growth)?;
+        self.store_aborted_digests()?;
         let path = format::file(&self.dir, self.next_offset, format::SNAPSHOT);
         snapshot::store(self.disk(), &path, &self.reader.producers())?;
         self.store_epochs()?;
         self.disk().sync_dir(&self.dir).map_err(Error::io("flush", &self.dir))
+    }
+
+    /// Writes down what the transaction indexes hold, if any holds something.
+    pub(crate) fn store_aborted_digests(&self) -> Result<(), Error> {
+        let line = |segment: &Arc<Segment>| {
+            segment.with_aborted(|aborted| {
+                let digest = crate::index::digest(aborted);
+                (!aborted.is_empty()).then(|| format!("{} {digest}", segment.base))
+            })
+        };
+        let lines: Vec<String> = self.reader.segments().iter().filter_map(line).collect();
+        let path = self.dir.join(format::ABORTED_FILE);
+        if lines.is_empty() && !self.disk().exists(&path) {
+            return Ok(());
+        }
+        match checkpoint::store_lines(self.disk(), &path, lines.into_iter()) {
+            // The next start then walks the segments that it cannot vouch for.
+            Err(error) if error.is_storage_full() => Ok(()),
+            other => other,
+        }
     }
 
     pub(crate) fn store_epochs(&mut self) -> Result<(), Error> {

@@ -270,20 +270,29 @@ impl LogReader {
     /// # Errors
     /// What the disk refuses.
     pub fn max_timestamp(&self) -> Result<Option<(i64, i64)>, Error> {
-        let window = self.window(self.log_start_offset(), Bound::HighWatermark)?;
-        let mut best: Option<(i64, &Arc<Segment>, u64)> = None;
+        let start = self.log_start_offset();
+        let mut best: Option<Newest<'_>> = None;
+        let window = self.window(start, Bound::HighWatermark)?;
         for (segment, end) in &window {
-            let newest = segment.max_timestamp()?;
-            if newest > best.as_ref().map_or(NO_TIMESTAMP, |best| best.0) {
-                best = Some((newest, segment, *end));
+            let from = match segment.place_of(start, *end)? {
+                Some(place) => place.position,
+                None => continue,
+            };
+            // Where the log starts within a segment, its table knows of records that are gone.
+            let (timestamp, from) = if from > 0 {
+                (segment.newest_in(from, *end)?, from)
+            } else {
+                let timestamp = segment.max_timestamp()?;
+                (timestamp, segment.position_for_time(timestamp, *end)?)
+            };
+            if timestamp > best.as_ref().map_or(NO_TIMESTAMP, |best| best.timestamp) {
+                best = Some(Newest { timestamp, segment, from, end: *end });
             }
         }
-        let Some((newest, segment, end)) = best else { return Ok(None) };
-        let from = segment.position_for_time(newest, end)?;
-        let Some(place) = segment.find(from, end, |header| header.max_timestamp >= newest)? else {
-            return Ok(None);
-        };
-        record_where(segment, &place, |_, time| time >= newest)
+        let Some(Newest { timestamp, segment, from, end }) = best else { return Ok(None) };
+        let newest = segment.find(from, end, |header| header.max_timestamp >= timestamp)?;
+        let Some(place) = newest else { return Ok(None) };
+        record_where(segment, &place, |offset, time| offset >= start && time >= timestamp)
     }
 
     /// The largest leader epoch up to this one and the offset behind its last record;
@@ -409,6 +418,14 @@ impl LogReader {
         self.stable.store(published.stable, Ordering::Release);
         self.high.store(published.high, Ordering::Release);
     }
+}
+
+/// Where the newest time of a log was found.
+struct Newest<'a> {
+    timestamp: i64,
+    segment: &'a Arc<Segment>,
+    from: u64,
+    end: u64,
 }
 
 fn first_segment(segments: &[Arc<Segment>], offset: i64) -> usize {

@@ -290,6 +290,19 @@ impl Segment {
         }
     }
 
+    /// The newest timestamp among the batches of a stretch.
+    pub(crate) fn newest_in(&self, from: u64, end: u64) -> Result<i64, Error> {
+        let mut newest = NO_TIMESTAMP;
+        let mut walk = self.walk(Stretch { from, end, window_bytes: WALK_WINDOW_BYTES });
+        loop {
+            match walk.next_header() {
+                Ok(Some((_, header))) => newest = newest.max(header.max_timestamp),
+                Ok(None) => return Ok(newest),
+                Err(stop) => return Err(stop.into_error(&self.path, walk.position())),
+            }
+        }
+    }
+
     /// A batch's start from which the first record of at least this time cannot be missed.
     pub(crate) fn position_for_time(&self, timestamp: i64, end: u64) -> Result<u64, Error> {
         let relative = self.look(|lookup| floor_time(&lookup.times, timestamp))?;

@@ -141,7 +141,7 @@ impl Log {
             self.reader.set_segments(segments);
         }
         self.cleaned_to = self.cleaned_to.max(to);
-        Ok(())
+        self.store_aborted_digests()
     }
 
     /// Closes a segment that took its first batch too long ago.

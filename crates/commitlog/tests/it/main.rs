@@ -4,5 +4,9 @@
 
 mod basics;
 mod cleaner;
+mod damage;
+mod full;
+mod model;
 mod producers;
 mod store;
+mod upkeep;
