@@ -64,6 +64,14 @@ pub(crate) struct Globals {
 pub(crate) enum Command {
     /// Run the log alone, until Ctrl-C.
     Up(command::up::UpArgs),
+    /// Put records into topics, from standard input.
+    Produce(command::produce::ProduceArgs),
+    /// Print records of topics.
+    Consume(command::consume::ConsumeArgs),
+    /// List, create, describe and delete topics.
+    Topic(command::topic::TopicArgs),
+    /// List and describe consumer groups.
+    Group(command::group::GroupArgs),
     /// Say what an error code means.
     Explain(command::explain::ExplainArgs),
     /// Print the version.
@@ -133,14 +141,21 @@ impl Command {
     fn is_json(&self) -> bool {
         match self {
             Self::Up(args) => args.json,
+            Self::Consume(args) => args.json,
+            Self::Topic(args) => args.is_json(),
+            Self::Group(args) => args.is_json(),
             Self::Version(args) => args.json,
-            Self::Explain(_) => false,
+            Self::Produce(_) | Self::Explain(_) => false,
         }
     }
 
     fn settle(&self, settings: &mut Settings) {
         match self {
             Self::Up(args) => args.settle(settings),
+            Self::Produce(args) => args.settle(settings),
+            Self::Consume(args) => args.settle(settings),
+            Self::Topic(args) => args.settle(settings),
+            Self::Group(args) => args.settle(settings),
             Self::Explain(_) | Self::Version(_) => {}
         }
     }
@@ -148,6 +163,10 @@ impl Command {
     fn run(&self, stage: &mut Stage) -> Result<Exit, Failure> {
         match self {
             Self::Up(args) => command::up::run(args, stage),
+            Self::Produce(args) => command::produce::run(args, stage),
+            Self::Consume(args) => command::consume::run(args, stage),
+            Self::Topic(args) => command::topic::run(args, stage),
+            Self::Group(args) => command::group::run(args, stage),
             Self::Explain(args) => command::explain::run(args, stage),
             Self::Version(args) => command::version::run(args, stage),
         }

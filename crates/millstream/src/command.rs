@@ -1,5 +1,9 @@
 //! The commands, one file each.
 
+pub(crate) mod consume;
 pub(crate) mod explain;
+pub(crate) mod group;
+pub(crate) mod produce;
+pub(crate) mod topic;
 pub(crate) mod up;
 pub(crate) mod version;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::net::Ipv4Addr;
 
 /// State of a listening socket in /proc/net/tcp.
 const LISTENING: &str = "0A";
@@ -19,33 +20,64 @@ impl fmt::Display for Holder {
     }
 }
 
+/// A socket that listens on an IPv4 address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Listening {
+    address: Ipv4Addr,
+    port: u16,
+    inode: String,
+}
+
 /// Who listens on a TCP port, where the system tells.
 pub(crate) fn listener_on(port: u16) -> Option<Holder> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
-    let inode = tables.iter().find_map(|table| {
-        let text = fs::read_to_string(table).ok()?;
-        text.lines().skip(1).find_map(|line| listening_inode(line, port).map(str::to_owned))
-    })?;
-    let wanted = format!("socket:[{inode}]");
+    let sockets = listening();
+    let inode = &sockets.iter().find(|socket| socket.port == port)?.inode;
     let processes = fs::read_dir("/proc").ok()?;
     processes.flatten().find_map(|process| {
         let pid: u32 = process.file_name().to_str()?.parse().ok()?;
-        let open = fs::read_dir(process.path().join("fd")).ok()?;
-        let is_holder = open
-            .flatten()
-            .filter_map(|descriptor| fs::read_link(descriptor.path()).ok())
-            .any(|target| target.as_os_str() == wanted.as_str());
         let name = || fs::read_to_string(process.path().join("comm")).ok();
+        let is_holder = sockets_of(pid).contains(inode);
         is_holder.then(|| Holder { pid, name: name().unwrap_or_default().trim().to_owned() })
     })
 }
 
-/// The inode of a line of /proc/net/tcp when it listens on this port.
-fn listening_inode(line: &str, port: u16) -> Option<&str> {
+/// The address that a process listens on, where the system tells.
+pub(crate) fn address_of(pid: u32) -> Option<String> {
+    let own = sockets_of(pid);
+    let found = listening().into_iter().find(|socket| own.contains(&socket.inode))?;
+    let address = match found.address {
+        Ipv4Addr::UNSPECIFIED => Ipv4Addr::LOCALHOST,
+        address => address,
+    };
+    Some(format!("{address}:{}", found.port))
+}
+
+fn listening() -> Vec<Listening> {
+    // IPv6 sockets have longer addresses, which nothing here shows; their ports are told apart.
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
+    let texts = tables.iter().filter_map(|table| fs::read_to_string(table).ok());
+    texts.flat_map(|text| text.lines().filter_map(listening_socket).collect::<Vec<_>>()).collect()
+}
+
+/// The inodes of the sockets that a process holds, as far as we may look.
+fn sockets_of(pid: u32) -> Vec<String> {
+    let open = fs::read_dir(format!("/proc/{pid}/fd"));
+    let targets =
+        open.into_iter().flatten().flatten().filter_map(|it| fs::read_link(it.path()).ok());
+    let inode = |target: std::path::PathBuf| {
+        Some(target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
+    };
+    targets.filter_map(inode).collect()
+}
+
+/// A line of /proc/net/tcp that listens. Its address is a number of this machine's byte order.
+fn listening_socket(line: &str) -> Option<Listening> {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let (_, local_port) = words.get(1)?.rsplit_once(':')?;
-    let is_ours = u16::from_str_radix(local_port, 16).ok()? == port;
-    (is_ours && *words.get(3)? == LISTENING).then(|| words.get(9).copied())?
+    let (address, port) = words.get(1)?.rsplit_once(':')?;
+    let address = u32::from_str_radix(address, 16).map_or([0; 4], u32::to_ne_bytes);
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let inode = (*words.get(9)?).to_owned();
+    (*words.get(3)? == LISTENING).then(|| Listening { address: address.into(), port, inode })
 }
 
 #[cfg(test)]
@@ -53,19 +85,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listening_line_gives_its_inode() {
+    fn a_listening_line_is_read() {
         let line = "   0: 0100007F:2384 00000000:0000 0A 00000000:00000000 00:00000000 00000000  \
                     1000        0 31415 1 0000000000000000 100 0 0 10 0";
-        assert_eq!(listening_inode(line, 9092), Some("31415"));
-        assert_eq!(listening_inode(line, 9093), None);
-        assert_eq!(listening_inode(&line.replace(" 0A ", " 01 "), 9092), None);
-        assert_eq!(listening_inode("   0: 0100007F", 9092), None);
+        let expected =
+            Listening { address: Ipv4Addr::LOCALHOST, port: 9092, inode: "31415".to_owned() };
+        assert_eq!(listening_socket(line), Some(expected));
+        assert_eq!(listening_socket(&line.replace(" 0A ", " 01 ")), None);
+        assert_eq!(listening_socket("   0: 0100007F"), None);
+        assert_eq!(
+            listening_socket("  sl  local_address rem_address   st tx_queue rx_queue"),
+            None
+        );
     }
 
     #[test]
     fn a_listener_of_this_process_is_found() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let holder = listener_on(listener.local_addr().unwrap().port()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let holder = listener_on(address.port()).unwrap();
         assert_eq!(holder.pid, std::process::id());
+        assert!(sockets_of(holder.pid).len() >= 1);
+        assert!(address_of(holder.pid).unwrap().starts_with("127.0.0.1:"));
     }
 }

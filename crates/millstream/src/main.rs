@@ -2,25 +2,21 @@
 
 mod base64;
 mod calendar;
-#[expect(dead_code, reason = "wired by the commands")]
 mod cli;
+mod cluster;
 mod command;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired by the commands"))]
 mod config;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired by the commands"))]
 mod envelope;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired by the commands"))]
 mod format;
 mod host;
 mod logging;
-#[expect(dead_code, reason = "wired by the commands")]
 mod message;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired by the commands"))]
 mod offset_spec;
 #[cfg_attr(not(test), expect(dead_code, reason = "wired by the commands"))]
 mod render;
 mod shown;
-#[expect(dead_code, reason = "wired by the commands")]
+mod standard_input;
+#[expect(dead_code, reason = "the live view comes with `run`")]
 mod terminal;
 
 use std::process::ExitCode;

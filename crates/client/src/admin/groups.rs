@@ -201,6 +201,14 @@ impl Admin {
         commit(self, group, &Membership::none(), offsets).await
     }
 
+    /// Number of the broker that coordinates a group.
+    ///
+    /// # Errors
+    /// Why nobody can say.
+    pub async fn group_coordinator(&self, group: &str) -> Result<i32, ClientError> {
+        self.client.coordinator(GROUP, group).await
+    }
+
     pub(super) async fn coordinator<R: Request>(
         &self,
         group: &str,

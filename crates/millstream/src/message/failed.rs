@@ -1,8 +1,11 @@
 //! Errors of the rooms below, turned into what a person is told.
 
 use broker::Error as BrokerError;
+use client::ClientError;
+use protocol::error_code::ErrorCode;
 
 use super::{Exit, Failure, codes};
+use crate::config::Settings;
 
 /// A broker that does not start.
 pub(crate) fn broker(error: &BrokerError) -> Failure {
@@ -11,9 +14,11 @@ pub(crate) fn broker(error: &BrokerError) -> Failure {
         BrokerError::FolderInUse { dir, pid } => {
             let holder =
                 pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+            let served = pid.and_then(crate::host::address_of);
+            let served = served.unwrap_or_else(|| "127.0.0.1:9092".to_owned());
             let what = format!("the data folder {} is in use by {holder}", dir.display());
             Failure::new(Exit::Failed, codes::FOLDER_IN_USE, what)
-                .help("use the log that it serves with -b 127.0.0.1:9092")
+                .help(format!("use the log that it serves with -b {served}"))
                 .help("take another folder with --data DIR")
         }
         BrokerError::Folder { path, cause } => {
@@ -42,4 +47,94 @@ fn listen(address: std::net::SocketAddr, cause: &std::io::Error) -> Failure {
     Failure::new(Exit::Failed, codes::PORT_TAKEN, what)
         .help(format!("use what listens there with -b {address}"))
         .help(format!("take a free port with --listen {}:0", address.ip()))
+}
+
+/// An error of the client, with what the settings have to do with it.
+pub(crate) fn client(error: &ClientError, settings: &Settings) -> Failure {
+    let what = error.to_string();
+    match error {
+        ClientError::Unreachable { .. } => {
+            Failure::new(Exit::Unreachable, codes::UNREACHABLE, what)
+                .fact(source_of_brokers(settings))
+                .help("start one with `millstream up`")
+                .help("point elsewhere with `-b host:port`")
+        }
+        ClientError::NotKafka { .. } => Failure::new(Exit::Unreachable, codes::NOT_KAFKA, what)
+            .fact(source_of_brokers(settings))
+            .help("check the port: Kafka usually listens on 9092"),
+        ClientError::ClosedAtOnce { .. } => {
+            Failure::new(Exit::Unreachable, codes::PROBABLY_TLS, what)
+                .fact(source_of_brokers(settings))
+                .help("use the port of a PLAINTEXT listener; this version speaks no TLS")
+        }
+        ClientError::AdvertisedUnreachable { node, host, port, cause } => {
+            advertised(settings, format!("{host}:{port} (broker {node})  {cause}"))
+        }
+        ClientError::TimedOut { .. } => Failure::new(Exit::TimedOut, codes::TIMED_OUT, what)
+            .help("wait longer with --timeout 60s"),
+        ClientError::DeliveryTimedOut { .. } => {
+            Failure::new(Exit::TimedOut, codes::NOT_DELIVERED, what)
+        }
+        ClientError::Disconnected { .. } => {
+            Failure::new(Exit::Unreachable, codes::NOT_DELIVERED, what)
+                .help("try again: the broker may be restarting")
+        }
+        ClientError::UnknownTopic { topic } => {
+            let create = format!("create it with `millstream topic create {topic}`");
+            Failure::new(Exit::Failed, codes::UNKNOWN_TOPIC, what)
+                .help(create)
+                .help("see what there is with `millstream topic list`")
+        }
+        ClientError::UnknownPartition { .. } => {
+            Failure::new(Exit::Failed, codes::UNKNOWN_TOPIC, what)
+        }
+        ClientError::TopicExists { .. } => Failure::new(Exit::Failed, codes::TOPIC_EXISTS, what),
+        ClientError::OffsetOutOfRange { topic, partition, offset, log_start, high_watermark } => {
+            let what = format!("offset {offset} of {topic}-{partition} is not in the log");
+            let failure = Failure::new(Exit::Failed, codes::OUT_OF_RANGE, what)
+                .help("read from the first record that is left with `-o start`");
+            // Not every broker tells how far its log reaches.
+            if *log_start < 0 || *high_watermark < 0 {
+                return failure;
+            }
+            failure.fact(format!("the log holds {log_start} to {high_watermark}"))
+        }
+        ClientError::Unsupported { .. } => Failure::new(Exit::Failed, codes::UNSUPPORTED, what),
+        ClientError::Record { .. } => Failure::new(Exit::Failed, codes::DAMAGED_BATCH, what),
+        ClientError::Refused { code, .. } => refused(*code, what),
+        _ => Failure::new(Exit::Failed, codes::REFUSED, what),
+    }
+}
+
+fn advertised(settings: &Settings, advertised: String) -> Failure {
+    let what = "the broker answered, then sent us to an address that does not work";
+    let bootstrap = settings.text("brokers").unwrap_or("127.0.0.1:9092");
+    Failure::new(Exit::Unreachable, codes::ADVERTISED_UNREACHABLE, what)
+        .fact(format!("bootstrap   {bootstrap}  connected"))
+        .fact(format!("advertised  {advertised}"))
+        .fact("why: clients must reach the advertised address, not only the bootstrap one")
+        .help(format!("on the broker set advertised.listeners=PLAINTEXT://{bootstrap}"))
+        .help("let the advertised name lead here, in /etc/hosts, for a quick test")
+}
+
+fn refused(code: ErrorCode, what: String) -> Failure {
+    let denied = [
+        ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+        ErrorCode::GROUP_AUTHORIZATION_FAILED,
+        ErrorCode::CLUSTER_AUTHORIZATION_FAILED,
+        ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        ErrorCode::SASL_AUTHENTICATION_FAILED,
+    ];
+    if denied.contains(&code) {
+        return Failure::new(Exit::NotAuthorised, codes::NOT_AUTHORISED, what);
+    }
+    let exit = if code.is_retriable() { Exit::TryAgain } else { Exit::Failed };
+    Failure::new(exit, codes::REFUSED, what)
+}
+
+fn source_of_brokers(settings: &Settings) -> String {
+    settings.found("brokers").map_or_else(
+        || "value came from: what is built in (-b and MILLSTREAM_BROKERS not given)".to_owned(),
+        |found| format!("value came from: {}", found.origin),
+    )
 }
