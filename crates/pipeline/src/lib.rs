@@ -1,5 +1,6 @@
 //! See ARCHITECTURE.md.
 pub mod diagnose;
+pub mod engine;
 pub mod expression;
 pub mod graph;
 pub mod json;

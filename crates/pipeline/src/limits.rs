@@ -45,3 +45,45 @@ pub const EXPRESSION_BYTES_MAX: usize = 10_000;
 
 /// Deepest nesting of an expression: it is evaluated by recursion.
 pub const EXPRESSION_DEPTH_MAX: usize = 64;
+
+/// Input bytes after which a slot commits, however young its transaction is.
+pub const COMMIT_BYTES_MAX: usize = 4 << 20;
+
+/// Input records after which a slot commits, however young its transaction is.
+pub const COMMIT_RECORDS_MAX: u64 = 50_000;
+
+/// Shortest pause after which a transaction is committed when no input waits, in microseconds.
+pub const COMMIT_PAUSE_US_MIN: u64 = 2_000;
+
+/// Longest that a slot without work waits before it looks at the time again, in milliseconds.
+pub const SLOT_WAIT_MS_MAX: u64 = 100;
+
+/// Bytes that one batch may hold once it is decompressed.
+pub const DECODED_BATCH_BYTES_MAX: usize = 128 << 20;
+
+/// How long a changelog may give nothing before its restore is given up, in milliseconds.
+pub const RESTORE_SILENCE_MS_MAX: u64 = 180_000;
+
+/// Records in one transaction of a database.
+pub const SINK_BATCH_RECORDS_MAX: usize = 5_000;
+
+/// How often a busy database is asked again.
+pub const SINK_BUSY_RETRIES_MAX: u32 = 100;
+
+/// Pause before a busy database is asked again, in milliseconds.
+pub const SINK_BUSY_WAIT_MS: u64 = 50;
+
+/// Orders that wait for a slot.
+pub const SLOT_ORDERS_MAX: usize = 64;
+
+/// First pause before a pipeline that lost the log begins again, in milliseconds.
+pub const RESTART_WAIT_MS: u64 = 100;
+
+/// Longest pause before a pipeline that lost the log begins again, in milliseconds.
+pub const RESTART_WAIT_MS_MAX: u64 = 5_000;
+
+/// How long a stop may take to finish what has been read, in milliseconds.
+pub const DRAIN_MS_MAX: u64 = 10_000;
+
+/// Pause between two looks at how far a drain has come, in milliseconds.
+pub const DRAIN_LOOK_MS: u64 = 5;

@@ -1,0 +1,39 @@
+//! The engine: runs a plan exactly once over a log.
+//!
+//! ```text
+//! plan --code--> StageCode --task--> Task (one stage, one partition: state, time, positions)
+//! runner --attempt--> claim, fence, positions, restore --> slots (fetch, run, commit) --> log
+//!                                                      --> tables (committed records --> sink)
+//! ```
+//!
+//! Invariants: outputs, state changes and positions of a slot are one transaction; positions are
+//! read only after every former owner was fenced; a fenced slot never initialises itself again;
+//! state is restored to the high watermark; a record that fails stops the pipeline with
+//! everything before it committed and nothing after it.
+
+mod attempt;
+mod chain;
+mod changelog;
+mod code;
+pub mod error;
+pub mod flow;
+pub mod latency;
+pub mod ledger;
+mod marker;
+mod render;
+mod restore;
+pub mod runner;
+mod slot;
+mod state;
+mod table;
+mod task;
+mod topics;
+pub mod view;
+mod watermark;
+mod window;
+
+pub use error::EngineError;
+pub use flow::RecordFailure;
+pub use ledger::{Claim, Claimant};
+pub use runner::{BoundSink, Engine, EngineHandle, EngineOptions, Mode};
+pub use view::PipelineView;

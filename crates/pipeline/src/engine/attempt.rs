@@ -1,0 +1,411 @@
+//! One attempt to run a plan, from the claim to the end.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use client::ClientError;
+use client::admin::OffsetAt;
+use client::options::{ConsumerOptions, Isolation, TransactionalOptions};
+use runtime::channel::{self, Sender, WatchReceiver, WatchSender};
+use runtime::task::{self, Task as RunningTask};
+use runtime::timer;
+use tracing::info;
+
+use super::code::StageCode;
+use super::error::EngineError;
+use super::ledger::{self, Ledger, transactional_id};
+use super::restore::restore;
+use super::runner::{Mode, Shared};
+use super::slot::{Order, Slot, SlotEnd, SlotParts};
+use super::table::{self, FeederParts, Goal};
+use super::task::{Position, Task};
+use super::topics::{self, Counts, tasks_of};
+use super::view::SlotView;
+use crate::limits::{DRAIN_LOOK_MS, DRAIN_MS_MAX, SLOT_ORDERS_MAX};
+use crate::plan::InputKind;
+use crate::spec::Start;
+
+type Places = BTreeMap<(String, i32), i64>;
+
+/// A running attempt.
+pub(crate) struct Attempt<'a> {
+    shared: &'a Shared,
+    counts: Counts,
+    orders: Vec<Sender<Order>>,
+    slots: Vec<RunningTask<SlotEnd>>,
+    feeders: Vec<Feeder>,
+}
+
+/// A table's task, and what it is told.
+type Feeder = (RunningTask<Result<(), EngineError>>, WatchSender<Goal>);
+
+impl<'a> Attempt<'a> {
+    /// Runs until the end; an error that may pass is worth another attempt.
+    pub(crate) async fn run(
+        shared: &'a Shared,
+        stopped: WatchReceiver<bool>,
+        is_first: bool,
+    ) -> Result<(), EngineError> {
+        shared.enter("starting");
+        let counts = topics::prepare(&shared.client, &shared.plan).await?;
+        claim(shared, is_first).await?;
+        let mut attempt =
+            Attempt { shared, counts, orders: Vec::new(), slots: Vec::new(), feeders: Vec::new() };
+        let result = attempt.work(stopped).await;
+        attempt.close().await;
+        match result {
+            Err(EngineError::Fenced { by: None }) => Err(fenced(shared).await),
+            result => result,
+        }
+    }
+
+    async fn work(&mut self, mut stopped: WatchReceiver<bool>) -> Result<(), EngineError> {
+        self.start_slots().await?;
+        self.start_feeders();
+        self.shared.enter("running");
+        info!(pipeline = %self.shared.plan.pipeline, slots = self.slots.len(), "pipeline runs");
+        let (deadline_ms, close_windows) = match self.shared.mode {
+            Mode::UntilEnd { close_windows } => (None, close_windows),
+            Mode::Forever => {
+                loop {
+                    runtime::select! {
+                        _ = stopped.wait_for(|stop| *stop) => break,
+                        () = timer::sleep(Duration::from_millis(DRAIN_LOOK_MS * 4)) => {}
+                    }
+                    self.check().await?;
+                }
+                (Some(self.shared.clock.steady_ms() + DRAIN_MS_MAX), false)
+            }
+        };
+        self.shared.enter("draining");
+        self.drain(&stopped, deadline_ms, close_windows).await
+    }
+
+    /// Starts the slots with all tasks, each task's slot chosen by its partition.
+    async fn start_slots(&mut self) -> Result<(), EngineError> {
+        let shared = self.shared;
+        let slots = shared.plan.slots.max(1);
+        let mut producers = Vec::new();
+        for slot in 0..slots {
+            let id = transactional_id(&shared.plan.pipeline, &shared.claimant.worker, slot);
+            let mut producer = shared.client.transactional(TransactionalOptions::new(&id));
+            producer.init().await?;
+            producers.push(producer);
+        }
+        let mut tasks = self.tasks().await?;
+        shared.enter("restoring");
+        let restored = restore(&shared.client, &mut tasks).await?;
+        if restored > 0 {
+            info!(pipeline = %shared.plan.pipeline, records = restored, "state restored");
+        }
+        let mut by_slot: BTreeMap<u32, Vec<Task>> = BTreeMap::new();
+        for task in tasks {
+            let slot = u32::try_from(task.partition).unwrap_or(0) % slots;
+            by_slot.entry(slot).or_default().push(task);
+        }
+        let mut views = Vec::new();
+        for (slot, producer) in (0..slots).zip(producers) {
+            let (sender, orders) = channel::mailbox(SLOT_ORDERS_MAX);
+            let view: Arc<Mutex<SlotView>> = Arc::default();
+            views.push(Arc::clone(&view));
+            let parts = SlotParts {
+                tasks: by_slot.remove(&slot).unwrap_or_default(),
+                producer,
+                consumer: shared.client.consumer(ConsumerOptions {
+                    isolation: Isolation::ReadCommitted,
+                    ..ConsumerOptions::default()
+                }),
+                orders,
+                view,
+                clock: Arc::clone(&shared.clock),
+                commit_interval_ms: shared.plan.commit_interval_ms,
+            };
+            let running = Slot::new(parts).await?;
+            self.orders.push(sender);
+            self.slots.push(task::spawn("slot", running.run()));
+        }
+        *shared.slots.lock().expect("no holder of the slots panics") = views;
+        Ok(())
+    }
+
+    /// All tasks at their positions, without state.
+    async fn tasks(&self) -> Result<Vec<Task>, EngineError> {
+        let shared = self.shared;
+        let now_ms = shared.clock.steady_ms();
+        let mut tasks = Vec::new();
+        for (index, code) in StageCode::all(&shared.plan).into_iter().enumerate() {
+            let code = Arc::new(code);
+            let siblings = tasks_of(&shared.plan, index, &self.counts);
+            let positions = self.positions(&code).await?;
+            let reporters: Vec<usize> = self.reporters(&code);
+            for partition in 0..siblings {
+                let inputs = code.stage.inputs.iter();
+                let at = inputs.map(|input| {
+                    let place = (input.topic.clone(), partition);
+                    positions.get(&place).map(|offset| Position::at(*offset, now_ms))
+                });
+                let place = (index, partition, siblings);
+                tasks.push(Task::new(Arc::clone(&code), place, at.collect(), reporters.clone()));
+            }
+        }
+        Ok(tasks)
+    }
+
+    /// How many tasks tell the time of each input.
+    fn reporters(&self, code: &StageCode) -> Vec<usize> {
+        let inputs = code.stage.inputs.iter();
+        let reporters = inputs.map(|input| match &input.kind {
+            InputKind::Source(_) => 1,
+            InputKind::Edge { from, .. } => {
+                let stages = &self.shared.plan.stages;
+                let writer = stages.iter().position(|stage| {
+                    stage.operators.iter().any(|operator| operator.task == *from)
+                });
+                let tasks = writer.map_or(1, |at| tasks_of(&self.shared.plan, at, &self.counts));
+                usize::try_from(tasks).unwrap_or(1)
+            }
+        });
+        reporters.collect()
+    }
+
+    /// Where a stage goes on: its committed offsets, or where its sources say.
+    async fn positions(&self, code: &StageCode) -> Result<Places, EngineError> {
+        let admin = self.shared.client.admin();
+        let places: Vec<(&str, i32)> = code
+            .stage
+            .inputs
+            .iter()
+            .flat_map(|input| {
+                let count = self.counts.get(&input.topic).copied().unwrap_or(0);
+                (0..count).map(|partition| (input.topic.as_str(), partition))
+            })
+            .collect();
+        let group = &code.stage.group;
+        let committed = admin.committed_offsets(group, Some(&places), true).await?;
+        let mut positions = Places::new();
+        for (place, found) in committed {
+            if found.offset >= 0 {
+                positions.insert(place, found.offset);
+            }
+        }
+        for input in &code.stage.inputs {
+            let at = match &input.kind {
+                InputKind::Source(source) if source.start == Start::Latest => OffsetAt::Latest,
+                InputKind::Source(_) | InputKind::Edge { .. } => OffsetAt::Earliest,
+            };
+            let new: Vec<(&str, i32)> = places
+                .iter()
+                .filter(|(topic, partition)| {
+                    *topic == input.topic
+                        && !positions.contains_key(&((*topic).to_owned(), *partition))
+                })
+                .copied()
+                .collect();
+            if !new.is_empty() {
+                let found = admin.list_offsets(&new, at, Isolation::ReadUncommitted).await?;
+                positions.extend(found.into_iter().map(|(place, it)| (place, it.offset)));
+            }
+        }
+        Ok(positions)
+    }
+
+    fn start_feeders(&mut self) {
+        let shared = self.shared;
+        for (table, sink) in &shared.sinks {
+            let (goal, watched) = channel::watch(Goal::default());
+            let parts = FeederParts {
+                client: shared.client.clone(),
+                pipeline: shared.plan.pipeline.clone(),
+                table: table.clone(),
+                partitions: self.counts.get(&table.topic).copied().unwrap_or(0),
+                sink: Arc::clone(sink),
+                view: Arc::clone(&shared.tables),
+                goal: watched,
+            };
+            self.feeders.push((task::spawn("table", table::run(parts)), goal));
+        }
+    }
+
+    /// Whether everything still runs; the end of what does not.
+    async fn check(&mut self) -> Result<(), EngineError> {
+        if let Some(at) = self.slots.iter().position(RunningTask::is_finished) {
+            let slot = self.slots.remove(at);
+            self.orders.remove(at);
+            return end_of(slot.join().await);
+        }
+        if let Some(at) = self.feeders.iter().position(|(feeder, _)| feeder.is_finished()) {
+            let (feeder, _) = self.feeders.remove(at);
+            return feeder.join().await.unwrap_or(Ok(()));
+        }
+        Ok(())
+    }
+
+    /// Finishes what lies in the log now: sources, then edge by edge, then the tables.
+    async fn drain(
+        &mut self,
+        stopped: &WatchReceiver<bool>,
+        deadline_ms: Option<u64>,
+        close_windows: bool,
+    ) -> Result<(), EngineError> {
+        let is_stop = deadline_ms.is_some();
+        let sources = self.ends(|kind| matches!(kind, InputKind::Source(_)), None).await?;
+        for orders in &self.orders {
+            // A slot that has ended is found by the next check.
+            drop(orders.send(Order::Limit(sources.clone())).await);
+        }
+        for stage in 0..self.shared.plan.stages.len() {
+            let edges = self.ends(|kind| matches!(kind, InputKind::Edge { .. }), Some(stage));
+            let mut goal = edges.await?;
+            goal.extend(sources.clone());
+            loop {
+                self.check().await?;
+                if self.has_reached(stage, &goal) {
+                    break;
+                }
+                let now_ms = self.shared.clock.steady_ms();
+                let is_late = deadline_ms.is_some_and(|deadline| now_ms >= deadline);
+                if is_late || (!is_stop && *stopped.borrow()) {
+                    return Ok(());
+                }
+                timer::sleep(Duration::from_millis(DRAIN_LOOK_MS)).await;
+            }
+            if close_windows {
+                self.close_windows(stage).await;
+            }
+        }
+        self.drain_tables(deadline_ms).await
+    }
+
+    /// Ends of the input topics of a kind, of one stage or of all.
+    async fn ends(
+        &self,
+        is_wanted: impl Fn(&InputKind) -> bool,
+        stage: Option<usize>,
+    ) -> Result<Places, ClientError> {
+        let stages = self.shared.plan.stages.iter().enumerate();
+        let chosen = stages.filter(|(index, _)| stage.is_none_or(|only| only == *index));
+        let inputs = chosen.flat_map(|(_, it)| &it.inputs).filter(|it| is_wanted(&it.kind));
+        let mut places: Vec<(&str, i32)> = inputs
+            .flat_map(|input| {
+                let count = self.counts.get(&input.topic).copied().unwrap_or(0);
+                (0..count).map(|partition| (input.topic.as_str(), partition))
+            })
+            .collect();
+        places.sort_unstable();
+        places.dedup();
+        if places.is_empty() {
+            return Ok(Places::new());
+        }
+        // Of a source what others have committed counts; of an edge everything, because the
+        // markers of what was just committed may still be on their way.
+        let isolation =
+            if stage.is_some() { Isolation::ReadUncommitted } else { Isolation::ReadCommitted };
+        let admin = self.shared.client.admin();
+        let ends = admin.list_offsets(&places, OffsetAt::Latest, isolation).await?;
+        Ok(ends.into_iter().map(|(place, found)| (place, found.offset)).collect())
+    }
+
+    fn has_reached(&self, stage: usize, goal: &Places) -> bool {
+        let slots = self.shared.slots.lock().expect("no holder of the slots panics");
+        slots.iter().all(|slot| {
+            let view = slot.lock().expect("no holder of a slot's view panics");
+            let mut inputs = view.inputs.iter().filter(|((of, _), _)| *of == stage);
+            inputs.all(|((_, place), input)| {
+                goal.get(place).is_none_or(|end| input.committed >= *end)
+            })
+        })
+    }
+
+    async fn close_windows(&self, stage: usize) {
+        for orders in &self.orders {
+            let (reply, answer) = channel::reply();
+            if orders.send(Order::CloseWindows { stage, reply }).await.is_ok() {
+                // A slot that ends instead of answering is found by the next check.
+                drop(answer.await);
+            }
+        }
+    }
+
+    async fn drain_tables(&mut self, deadline_ms: Option<u64>) -> Result<(), EngineError> {
+        let admin = self.shared.client.admin();
+        for ((table, _), (_, goal)) in self.shared.sinks.iter().zip(&self.feeders) {
+            let count = self.counts.get(&table.topic).copied().unwrap_or(0);
+            let places: Vec<(&str, i32)> =
+                (0..count).map(|partition| (table.topic.as_str(), partition)).collect();
+            // The markers of what was just committed may still be on their way.
+            let isolation = Isolation::ReadUncommitted;
+            let ends = admin.list_offsets(&places, OffsetAt::Latest, isolation).await?;
+            let ends = ends.into_iter().map(|((_, partition), it)| (partition, it.offset));
+            goal.send_replace(Goal { ends: ends.collect(), is_over: false });
+        }
+        for (feeder, goal) in std::mem::take(&mut self.feeders) {
+            let left_ms = deadline_ms.map_or(u64::MAX, |deadline| {
+                deadline.saturating_sub(self.shared.clock.steady_ms())
+            });
+            while !feeder.is_finished() {
+                let now_ms = self.shared.clock.steady_ms();
+                if left_ms == 0 || deadline_ms.is_some_and(|deadline| now_ms >= deadline) {
+                    goal.send_replace(Goal { ends: BTreeMap::new(), is_over: true });
+                    break;
+                }
+                timer::sleep(Duration::from_millis(DRAIN_LOOK_MS)).await;
+            }
+            feeder.join().await.unwrap_or(Ok(()))?;
+        }
+        Ok(())
+    }
+
+    /// Ends whatever still runs.
+    async fn close(&mut self) {
+        for orders in self.orders.drain(..) {
+            // A slot that has ended takes no orders any more.
+            drop(orders.send(Order::Stop).await);
+        }
+        for slot in self.slots.drain(..) {
+            slot.join().await;
+        }
+        for (feeder, goal) in self.feeders.drain(..) {
+            goal.send_replace(Goal { ends: BTreeMap::new(), is_over: true });
+            // Its result no longer matters: what it wrote, it wrote with its positions.
+            drop(feeder.join().await);
+        }
+    }
+}
+
+fn end_of(end: Option<SlotEnd>) -> Result<(), EngineError> {
+    match end {
+        Some(SlotEnd::Stopped) | None => Ok(()),
+        Some(SlotEnd::Failed(failure)) => Err(EngineError::Record(failure)),
+        Some(SlotEnd::Fenced) => Err(EngineError::Fenced { by: None }),
+        Some(SlotEnd::Lost(error)) => Err(EngineError::Client(error)),
+        Some(SlotEnd::OutOfRange(error)) => Err(EngineError::OutOfRange(error)),
+        Some(SlotEnd::TooLarge(reason)) => Err(EngineError::TooLarge(reason)),
+    }
+}
+
+/// Writes this process's claim and fences everybody who ever ran the pipeline.
+async fn claim(shared: &Shared, is_first: bool) -> Result<(), EngineError> {
+    let plan = &shared.plan;
+    let ledger = Ledger::read(&shared.client, &plan.plan_topic).await?;
+    let is_ours = |claim: &super::ledger::Claim| claim.nonce == shared.claimant.nonce;
+    if !is_first && !ledger.newest.as_ref().is_some_and(is_ours) {
+        return Err(EngineError::Fenced { by: ledger.newest });
+    }
+    ledger.check(plan)?;
+    let claim = shared.claimant.claim(plan, &ledger);
+    let now_ms = shared.clock.unix_ms();
+    ledger::write(&shared.client, &plan.plan_topic, &claim, now_ms).await?;
+    let admin = shared.client.admin();
+    for id in ledger.transactional_ids(&plan.pipeline) {
+        admin.fence(&id).await?;
+    }
+    Ok(())
+}
+
+/// Tells by whom this process was fenced.
+async fn fenced(shared: &Shared) -> EngineError {
+    let ledger = Ledger::read(&shared.client, &shared.plan.plan_topic).await;
+    let newest = ledger.ok().and_then(|ledger| ledger.newest);
+    EngineError::Fenced { by: newest.filter(|claim| claim.nonce != shared.claimant.nonce) }
+}

@@ -1,0 +1,604 @@
+//! The tasks of one stage, fused: a record runs through all of them by plain calls.
+//!
+//! A [`Chain`] is the code and never changes; [`ChainState`] is what the stateful tasks remember
+//! for one partition; [`Desk`] is what a run needs at hand. A task that makes a new value writes
+//! it into a scratch buffer and passes it on borrowed, so that a record costs no allocation.
+
+use base::cast;
+use protocol::record::{HeaderRef, Headers};
+
+use super::flow::{Flow, Halt, Out, Outlet, RecordFailure, shown};
+use super::render;
+use super::state::{Mean, Store};
+use super::watermark::NO_TIME;
+use super::window::{Windows, ends_of, split_key};
+use crate::expression::{Expression, NoHeaders, RecordFacts};
+use crate::json::{self, Edit, Number, Path};
+use crate::spec::{Emit, Format, OnError, TaskKind, Window};
+
+/// Where a task's records go.
+#[derive(Debug, Clone)]
+pub(crate) enum Target {
+    /// To another task of the stage.
+    Node(usize),
+    /// To a topic.
+    Output(usize),
+    /// To a topic under a new key; a record whose key cannot be made fails as the reader says.
+    Rekeyed { output: usize, key: Expression, on_error: OnError },
+}
+
+/// One task of a stage.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) id: String,
+    pub(crate) kind: TaskKind,
+    /// The time of a record, where it is not the record's own.
+    pub(crate) event_time: Option<Expression>,
+    pub(crate) on_error: OnError,
+    pub(crate) to: Vec<Target>,
+}
+
+/// The tasks of a stage; a task comes after all those that lead into it.
+#[derive(Debug, Clone)]
+pub(crate) struct Chain {
+    pub(crate) pipeline: String,
+    pub(crate) nodes: Vec<Node>,
+    /// What values are.
+    pub(crate) format: Format,
+    /// The output for records that fail, when any task parks them.
+    pub(crate) dead_letter: Option<usize>,
+}
+
+/// What a stateful task remembers.
+#[derive(Debug)]
+pub(crate) enum NodeState {
+    None,
+    Count(Store<u64>),
+    WindowCount(Windows<u64>),
+    Average(Windows<Mean>),
+}
+
+/// What the tasks of a stage remember for one partition.
+#[derive(Debug)]
+pub(crate) struct ChainState {
+    pub(crate) nodes: Vec<NodeState>,
+    /// The time up to which each task has closed its windows.
+    pub(crate) closed_ms: Vec<i64>,
+}
+
+impl ChainState {
+    /// Nothing remembered.
+    pub(crate) fn new(chain: &Chain) -> Self {
+        let state = |node: &Node| match node.kind {
+            TaskKind::Count { window: None } => NodeState::Count(Store::default()),
+            TaskKind::Count { window: Some(_) } => NodeState::WindowCount(Windows::default()),
+            TaskKind::Average { .. } => NodeState::Average(Windows::default()),
+            TaskKind::Forward
+            | TaskKind::Sum { .. }
+            | TaskKind::Filter { .. }
+            | TaskKind::Map { .. } => NodeState::None,
+        };
+        let nodes: Vec<_> = chain.nodes.iter().map(state).collect();
+        let closed_ms = vec![NO_TIME; nodes.len()];
+        Self { nodes, closed_ms }
+    }
+}
+
+/// What has happened at a task.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    pub(crate) records_in: u64,
+    pub(crate) records_out: u64,
+    pub(crate) late: u64,
+    pub(crate) skipped: u64,
+    pub(crate) parked: u64,
+}
+
+/// What a run through a chain needs at hand.
+pub(crate) struct Desk<'d> {
+    pub(crate) outlet: &'d mut dyn Outlet,
+    pub(crate) counters: &'d mut [Counters],
+    pub(crate) scratch: &'d mut Vec<Vec<u8>>,
+}
+
+/// A failure before it is known what becomes of it.
+type Reason = String;
+
+impl Chain {
+    /// Runs a record through a task and all that follow it.
+    pub(crate) fn run(
+        &self,
+        at: usize,
+        flow: Flow<'_>,
+        state: &mut ChainState,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), Halt> {
+        desk.counters[at].records_in += 1;
+        let mut scratch = desk.scratch.pop().unwrap_or_default();
+        scratch.clear();
+        let done = self.work(at, flow, &mut scratch, state, desk);
+        desk.scratch.push(scratch);
+        match done {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(reason)) => self.failed(at, self.nodes[at].on_error, &flow, reason, desk),
+            Err(halt) => Err(halt),
+        }
+    }
+
+    fn work(
+        &self,
+        at: usize,
+        flow: Flow<'_>,
+        scratch: &mut Vec<u8>,
+        state: &mut ChainState,
+        desk: &mut Desk<'_>,
+    ) -> Result<Result<(), Reason>, Halt> {
+        let node = &self.nodes[at];
+        let mut flow = flow;
+        if let Some(event_time) = &node.event_time {
+            match time_of(event_time, &flow.facts) {
+                Ok(time_ms) => flow.facts.timestamp_ms = time_ms,
+                Err(reason) => return Ok(Err(reason)),
+            }
+        }
+        let changed = match &node.kind {
+            TaskKind::Forward => Ok(Pass::Same),
+            TaskKind::Sum { field, add } => sum(field.as_ref(), *add, &flow, scratch),
+            TaskKind::Filter { condition } => match condition.holds(&flow.facts) {
+                Ok(true) => Ok(Pass::Same),
+                Ok(false) => Ok(Pass::Dropped),
+                Err(error) => Err(error.to_string()),
+            },
+            TaskKind::Map { set, unset } => map(set, unset, &flow, scratch),
+            TaskKind::Count { window: None } => self.count(at, &flow, scratch, state),
+            TaskKind::Count { window: Some(window) } => {
+                return self.window(at, (window, None), flow, state, desk);
+            }
+            TaskKind::Average { value, window } => {
+                let number = match number_of(value.as_ref(), &flow) {
+                    Ok(number) => number,
+                    Err(reason) => return Ok(Err(reason)),
+                };
+                return self.window(at, (window, Some(number)), flow, state, desk);
+            }
+        };
+        match changed {
+            Err(reason) => return Ok(Err(reason)),
+            Ok(Pass::Dropped) => return Ok(Ok(())),
+            Ok(Pass::Same) => {}
+            Ok(Pass::Changed) => flow.facts.value = Some(scratch),
+        }
+        self.pass_on(at, flow, state, desk)
+    }
+
+    /// Hands a record to everything that follows a task.
+    fn pass_on(
+        &self,
+        at: usize,
+        flow: Flow<'_>,
+        state: &mut ChainState,
+        desk: &mut Desk<'_>,
+    ) -> Result<Result<(), Reason>, Halt> {
+        let Some(node) = self.nodes.get(at) else {
+            return Ok(Ok(()));
+        };
+        for target in &node.to {
+            desk.counters[at].records_out += 1;
+            match target {
+                Target::Node(next) => self.run(*next, flow, state, desk)?,
+                Target::Output(output) => emit(*output, &flow, flow.facts.key, desk)?,
+                Target::Rekeyed { output, key, on_error } => {
+                    self.emit_rekeyed(at, *output, (key, *on_error), &flow, desk)?;
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Sends a record into a topic under a new key.
+    fn emit_rekeyed(
+        &self,
+        at: usize,
+        output: usize,
+        (expression, on_error): (&Expression, OnError),
+        flow: &Flow<'_>,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), Halt> {
+        let mut key = desk.scratch.pop().unwrap_or_default();
+        key.clear();
+        let reason = match expression.evaluate(&flow.facts) {
+            Ok(value) if value.write_key(&mut key) => None,
+            Ok(_) => Some(format!("the key `{}` is null", expression.text())),
+            Err(error) => Some(error.to_string()),
+        };
+        let done = match reason {
+            None => emit(output, flow, Some(&key), desk),
+            Some(reason) => self.failed(at, on_error, flow, reason, desk),
+        };
+        desk.scratch.push(key);
+        done
+    }
+
+    fn count(
+        &self,
+        at: usize,
+        flow: &Flow<'_>,
+        scratch: &mut Vec<u8>,
+        state: &mut ChainState,
+    ) -> Result<Pass, Reason> {
+        let key = key_of(flow)?;
+        let Some(NodeState::Count(store)) = state.nodes.get_mut(at) else {
+            return Err("the task has no state".to_owned());
+        };
+        let count = store.change(key).value;
+        *count += 1;
+        render::count(scratch, self.format, *count);
+        Ok(Pass::Changed)
+    }
+
+    /// Takes a record into its windows; with `emit: update` each gives its result at once.
+    fn window(
+        &self,
+        at: usize,
+        (window, number): (&Window, Option<f64>),
+        flow: Flow<'_>,
+        state: &mut ChainState,
+        desk: &mut Desk<'_>,
+    ) -> Result<Result<(), Reason>, Halt> {
+        let key = match key_of(&flow) {
+            Ok(key) => key,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let mut scratch = desk.scratch.pop().unwrap_or_default();
+        let mut has_place = false;
+        let mut done = Ok(Ok(()));
+        for end_ms in ends_of(window, flow.facts.timestamp_ms) {
+            if is_closed(window, end_ms, state.closed_ms[at]) {
+                continue;
+            }
+            has_place = true;
+            let span = Span { end_ms, size_ms: window.size_ms };
+            scratch.clear();
+            match (state.nodes.get_mut(at), number) {
+                (Some(NodeState::WindowCount(windows)), _) => {
+                    let count = windows.change(end_ms, key);
+                    *count += 1;
+                    render::window_count(&mut scratch, self.format, *count, span);
+                }
+                (Some(NodeState::Average(windows)), Some(number)) => {
+                    let mean = windows.change(end_ms, key);
+                    mean.add(number);
+                    render::average(&mut scratch, self.format, mean, span);
+                }
+                _ => {
+                    done = Ok(Err("the task has no state".to_owned()));
+                    break;
+                }
+            }
+            if window.emit == Emit::Update {
+                let mut result = flow;
+                result.facts.value = Some(&scratch);
+                result.facts.timestamp_ms = end_ms - 1;
+                done = self.pass_on(at, result, state, desk);
+                if !matches!(done, Ok(Ok(()))) {
+                    break;
+                }
+            }
+        }
+        if !has_place {
+            desk.counters[at].late += 1;
+        }
+        desk.scratch.push(scratch);
+        done
+    }
+
+    /// Closes every window that the time has passed, task by task, so that what a task gives
+    /// still finds the windows of the next one open.
+    pub(crate) fn close(
+        &self,
+        time_ms: i64,
+        partition: i32,
+        state: &mut ChainState,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), Halt> {
+        for (at, node) in self.nodes.iter().enumerate() {
+            let Some(window) = node.kind.window().copied() else {
+                continue;
+            };
+            let grace_ms = i64::try_from(window.grace_ms).unwrap_or(i64::MAX);
+            let until_ms = time_ms.saturating_sub(grace_ms);
+            while let Some((end_ms, slots)) = take_due(state, at, until_ms) {
+                for slot in slots {
+                    let closing = Closing { window, end_ms, slot, partition };
+                    self.close_slot(at, closing, state, desk)?;
+                }
+            }
+            state.closed_ms[at] = state.closed_ms[at].max(time_ms);
+        }
+        Ok(())
+    }
+
+    fn close_slot(
+        &self,
+        at: usize,
+        closing: Closing,
+        state: &mut ChainState,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), Halt> {
+        let Closing { window, end_ms, slot, partition } = closing;
+        let mut key = desk.scratch.pop().unwrap_or_default();
+        let mut value = desk.scratch.pop().unwrap_or_default();
+        key.clear();
+        value.clear();
+        let span = Span { end_ms, size_ms: window.size_ms };
+        let found = match state.nodes.get_mut(at) {
+            Some(NodeState::WindowCount(windows)) => {
+                let found = windows.store.at(slot).is_some_and(|(stored, count)| {
+                    render::window_count(&mut value, self.format, *count, span);
+                    key.extend_from_slice(split_key(stored).map_or(stored, |(_, key)| key));
+                    true
+                });
+                windows.store.remove(slot);
+                found
+            }
+            Some(NodeState::Average(windows)) => {
+                let found = windows.store.at(slot).is_some_and(|(stored, mean)| {
+                    render::average(&mut value, self.format, mean, span);
+                    key.extend_from_slice(split_key(stored).map_or(stored, |(_, key)| key));
+                    true
+                });
+                windows.store.remove(slot);
+                found
+            }
+            _ => false,
+        };
+        let mut result = Ok(Ok(()));
+        if found && window.emit == Emit::Final {
+            let facts = RecordFacts {
+                key: Some(&key),
+                value: Some(&value),
+                timestamp_ms: end_ms - 1,
+                topic: &self.pipeline,
+                partition,
+                offset: -1,
+                headers: &NoHeaders,
+            };
+            let flow = Flow { facts, headers: Headers::NONE };
+            result = self.pass_on(at, flow, state, desk);
+            if let Ok(Err(reason)) = &result {
+                let on_error = self.nodes[at].on_error;
+                result = self.failed(at, on_error, &flow, reason.clone(), desk).map(Ok);
+            }
+        }
+        desk.scratch.push(key);
+        desk.scratch.push(value);
+        result.map(|_| ())
+    }
+
+    /// Does with a failed record what its task says.
+    fn failed(
+        &self,
+        at: usize,
+        on_error: OnError,
+        flow: &Flow<'_>,
+        reason: Reason,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), Halt> {
+        let node = &self.nodes[at];
+        match (on_error, self.dead_letter) {
+            (OnError::Skip, _) => {
+                desk.counters[at].skipped += 1;
+                Ok(())
+            }
+            (OnError::DeadLetter, Some(output)) => {
+                desk.counters[at].parked += 1;
+                self.park(output, node, flow, &reason, desk)
+            }
+            (OnError::Fail, _) | (OnError::DeadLetter, None) => Err(Halt::Record(RecordFailure {
+                task: node.id.clone(),
+                reason,
+                topic: flow.facts.topic.to_owned(),
+                partition: flow.facts.partition,
+                offset: flow.facts.offset,
+                key: flow.facts.key.map(shown),
+            })),
+        }
+    }
+
+    /// Writes a record that fails to the dead-letter topic, with what is needed to find out why.
+    fn park(
+        &self,
+        output: usize,
+        node: &Node,
+        flow: &Flow<'_>,
+        reason: &str,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), Halt> {
+        let facts = &flow.facts;
+        let (partition, offset) = (facts.partition.to_string(), facts.offset.to_string());
+        let told: [HeaderRef<'_>; 6] = [
+            (b"millstream-pipeline", Some(self.pipeline.as_bytes())),
+            (b"millstream-task", Some(node.id.as_bytes())),
+            (b"millstream-reason", Some(reason.as_bytes())),
+            (b"millstream-topic", Some(facts.topic.as_bytes())),
+            (b"millstream-partition", Some(partition.as_bytes())),
+            (b"millstream-offset", Some(offset.as_bytes())),
+        ];
+        let headers: Vec<HeaderRef<'_>> = flow.headers.iter().chain(told).collect();
+        let out = Out {
+            key: facts.key,
+            value: facts.value,
+            timestamp_ms: facts.timestamp_ms,
+            headers: &headers,
+            from_partition: facts.partition,
+        };
+        Ok(desk.outlet.emit(output, out)?)
+    }
+}
+
+/// A window, for rendering.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    pub(crate) end_ms: i64,
+    pub(crate) size_ms: u64,
+}
+
+impl Span {
+    pub(crate) fn start_ms(self) -> i64 {
+        self.end_ms.saturating_sub(i64::try_from(self.size_ms).unwrap_or(i64::MAX))
+    }
+}
+
+/// A window of a key that is to be closed.
+#[derive(Debug, Clone, Copy)]
+struct Closing {
+    window: Window,
+    end_ms: i64,
+    slot: u32,
+    /// The partition of the task.
+    partition: i32,
+}
+
+/// What becomes of a record.
+enum Pass {
+    Same,
+    /// The new value stands in the scratch buffer.
+    Changed,
+    Dropped,
+}
+
+fn is_closed(window: &Window, end_ms: i64, closed_ms: i64) -> bool {
+    let grace_ms = i64::try_from(window.grace_ms).unwrap_or(i64::MAX);
+    closed_ms != NO_TIME && end_ms.saturating_add(grace_ms) <= closed_ms
+}
+
+fn take_due(state: &mut ChainState, at: usize, until_ms: i64) -> Option<(i64, Vec<u32>)> {
+    match state.nodes.get_mut(at) {
+        Some(NodeState::WindowCount(windows)) => windows.take_due(until_ms),
+        Some(NodeState::Average(windows)) => windows.take_due(until_ms),
+        _ => None,
+    }
+}
+
+fn key_of<'a>(flow: &Flow<'a>) -> Result<&'a [u8], Reason> {
+    flow.facts.key.ok_or_else(|| "the record has no key".to_owned())
+}
+
+fn emit(
+    output: usize,
+    flow: &Flow<'_>,
+    key: Option<&[u8]>,
+    desk: &mut Desk<'_>,
+) -> Result<(), Halt> {
+    let headers: Vec<HeaderRef<'_>>;
+    let headers = if flow.headers.is_empty() {
+        &[][..]
+    } else {
+        headers = flow.headers.iter().collect();
+        &headers
+    };
+    let out = Out {
+        key,
+        value: flow.facts.value,
+        timestamp_ms: flow.facts.timestamp_ms,
+        headers,
+        from_partition: flow.facts.partition,
+    };
+    Ok(desk.outlet.emit(output, out)?)
+}
+
+/// The time that an expression gives: a number of milliseconds, or a text in RFC 3339.
+pub(crate) fn time_of(expression: &Expression, facts: &RecordFacts<'_>) -> Result<i64, Reason> {
+    let value = expression.evaluate(facts).map_err(|error| error.to_string())?;
+    let time_ms = match (value.number(), &value) {
+        (Some(Number::Int(int)), _) => Some(int),
+        (Some(Number::Float(float)), _) => Some(cast::i64_of_f64(float)),
+        (None, crate::expression::Value::Text(text)) => crate::spec::timestamp_ms(text),
+        _ => None,
+    };
+    time_ms.ok_or_else(|| {
+        format!("the event time `{}` is {}, no time", expression.text(), value.kind_word())
+    })
+}
+
+/// The number that a task works with: an expression's, or the bare value.
+fn number_of(value: Option<&Expression>, flow: &Flow<'_>) -> Result<f64, Reason> {
+    let number = match value {
+        Some(expression) => {
+            let value = expression.evaluate(&flow.facts).map_err(|error| error.to_string())?;
+            let number = value.number();
+            number.ok_or_else(|| {
+                format!("`{}` is {}, no number", expression.text(), value.kind_word())
+            })?
+        }
+        None => bare_number(flow)?.0,
+    };
+    Ok(number.as_f64())
+}
+
+/// A value that is nothing but a number, and where it stands.
+fn bare_number<'a>(flow: &Flow<'a>) -> Result<(Number, json::Found<'a>), Reason> {
+    let value = flow.facts.value.ok_or_else(|| "the record has no value".to_owned())?;
+    let found = json::root(value).map_err(|_| no_number(value))?;
+    let number = Number::parse(found.bytes).ok_or_else(|| no_number(value))?;
+    Ok((number, found))
+}
+
+/// Bytes of a value that an error message shows.
+const SHOWN_BYTES_MAX: usize = 60;
+
+fn no_number(value: &[u8]) -> Reason {
+    let text = shown(value.get(..SHOWN_BYTES_MAX).unwrap_or(value));
+    format!("the value `{text}` is no number")
+}
+
+fn sum(
+    field: Option<&Path>,
+    add: Number,
+    flow: &Flow<'_>,
+    scratch: &mut Vec<u8>,
+) -> Result<Pass, Reason> {
+    let value = flow.facts.value.ok_or_else(|| "the record has no value".to_owned())?;
+    let (number, range) = match field {
+        None => {
+            let (number, found) = bare_number(flow)?;
+            (number, found.range)
+        }
+        Some(path) => {
+            let found = json::field(value, path).map_err(|error| error.to_string())?;
+            let found = found.ok_or_else(|| format!("there is no field `{path}`"))?;
+            let number = Number::parse(found.bytes);
+            let number = number.ok_or_else(|| {
+                let text = shown(found.bytes.get(..SHOWN_BYTES_MAX).unwrap_or(found.bytes));
+                format!("`{path}` is `{text}`, no number")
+            })?;
+            (number, found.range)
+        }
+    };
+    let total = number.checked_add(add).ok_or_else(|| "the sum is out of range".to_owned())?;
+    scratch.extend_from_slice(value.get(..range.start).unwrap_or_default());
+    json::write_number(scratch, total);
+    scratch.extend_from_slice(value.get(range.end..).unwrap_or_default());
+    Ok(Pass::Changed)
+}
+
+fn map(
+    set: &[(Path, Expression)],
+    unset: &[Path],
+    flow: &Flow<'_>,
+    scratch: &mut Vec<u8>,
+) -> Result<Pass, Reason> {
+    let value = flow.facts.value.ok_or_else(|| "the record has no value".to_owned())?;
+    let mut texts = Vec::with_capacity(set.len());
+    for (_, expression) in set {
+        let value = expression.evaluate(&flow.facts).map_err(|error| error.to_string())?;
+        let mut text = Vec::new();
+        value.write_json(&mut text);
+        texts.push(text);
+    }
+    let sets = set.iter().zip(&texts).map(|((path, _), text)| Edit::Set(path, text));
+    let edits: Vec<Edit<'_>> = sets.chain(unset.iter().map(Edit::Unset)).collect();
+    let changed = json::edit(value, &edits).map_err(|error| error.to_string())?;
+    scratch.extend_from_slice(&changed);
+    Ok(Pass::Changed)
+}

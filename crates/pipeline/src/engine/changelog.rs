@@ -1,0 +1,222 @@
+//! State as records of a compacted topic.
+//!
+//! ```text
+//! key    u8 format = 1 | u16 BE virtual shard | the store's key     value  the state's own bytes
+//! time   u8 format = 1 | u16 BE 0xffff        | "time"              value  u8 1 | i64 BE
+//! ```
+//!
+//! The virtual shard is that of the record's key (murmur2 modulo 1024), so that state can be
+//! moved by ranges of it. A missing value forgets the key. The layout is pinned by golden bytes.
+
+use protocol::partitioner::{murmur2, to_positive};
+
+use super::chain::{ChainState, NodeState};
+use super::state::{StateValue, Store};
+use super::window::split_key;
+
+const FORMAT: u8 = 1;
+const TIME_SHARD: u16 = u16::MAX;
+const TIME_KEY: &[u8] = b"time";
+const TIME_VERSION: u8 = 1;
+const PREFIX_BYTES: usize = 3;
+
+/// Shards of a key space; fixed, because it is written into every key.
+const VIRTUAL_SHARDS: i32 = 1024;
+
+/// A change of a task's state, as the changelog holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ChangelogRecord<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) value: Option<&'a [u8]>,
+}
+
+fn shard_of(key: &[u8]) -> u16 {
+    let shard = to_positive(murmur2(key)) % VIRTUAL_SHARDS;
+    u16::try_from(shard).expect("a shard is below 1024")
+}
+
+fn write_key(out: &mut Vec<u8>, shard: u16, key: &[u8]) {
+    out.clear();
+    out.push(FORMAT);
+    out.extend_from_slice(&shard.to_be_bytes());
+    out.extend_from_slice(key);
+}
+
+/// Calls `each` with every change that the transaction made to a task's state.
+pub(crate) fn each_change<E>(
+    state: &ChainState,
+    at: usize,
+    time_has_moved: bool,
+    mut each: impl FnMut(ChangelogRecord<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    match state.nodes.get(at) {
+        Some(NodeState::Count(store)) => store_changes(store, false, &mut each)?,
+        Some(NodeState::WindowCount(windows)) => store_changes(&windows.store, true, &mut each)?,
+        Some(NodeState::Average(windows)) => store_changes(&windows.store, true, &mut each)?,
+        Some(NodeState::None) | None => return Ok(()),
+    }
+    if time_has_moved && !matches!(state.nodes.get(at), Some(NodeState::Count(_))) {
+        let mut key = Vec::new();
+        write_key(&mut key, TIME_SHARD, TIME_KEY);
+        let mut value = vec![TIME_VERSION];
+        value.extend_from_slice(&state.closed_ms[at].to_be_bytes());
+        each(ChangelogRecord { key: &key, value: Some(&value) })?;
+    }
+    Ok(())
+}
+
+fn store_changes<V: StateValue, E>(
+    store: &Store<V>,
+    is_windowed: bool,
+    each: &mut impl FnMut(ChangelogRecord<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let (mut key, mut bytes) = (Vec::new(), Vec::new());
+    for (stored, value) in store.changes() {
+        let record_key = match split_key(stored) {
+            Some((_, record_key)) if is_windowed => record_key,
+            _ => stored,
+        };
+        write_key(&mut key, shard_of(record_key), stored);
+        bytes.clear();
+        if let Some(value) = value {
+            value.encode(&mut bytes);
+        }
+        each(ChangelogRecord { key: &key, value: value.map(|_| bytes.as_slice()) })?;
+    }
+    Ok(())
+}
+
+/// A record of a changelog that cannot be understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unreadable;
+
+/// Takes a record of the changelog over.
+pub(crate) fn apply(
+    state: &mut ChainState,
+    at: usize,
+    key: &[u8],
+    value: Option<&[u8]>,
+) -> Result<(), Unreadable> {
+    let (prefix, stored) = key.split_at_checked(PREFIX_BYTES).ok_or(Unreadable)?;
+    let [FORMAT, high, low] = prefix else {
+        return Err(Unreadable);
+    };
+    if u16::from_be_bytes([*high, *low]) == TIME_SHARD {
+        let [TIME_VERSION, time @ ..] = value.ok_or(Unreadable)? else {
+            return Err(Unreadable);
+        };
+        let time = <[u8; 8]>::try_from(time).map_err(|_| Unreadable)?;
+        let closed_ms = state.closed_ms.get_mut(at).ok_or(Unreadable)?;
+        *closed_ms = i64::from_be_bytes(time);
+        return Ok(());
+    }
+    match state.nodes.get_mut(at) {
+        Some(NodeState::Count(store)) => restore(store, stored, value),
+        Some(NodeState::WindowCount(windows)) => restore(&mut windows.store, stored, value),
+        Some(NodeState::Average(windows)) => restore(&mut windows.store, stored, value),
+        Some(NodeState::None) | None => Err(Unreadable),
+    }
+}
+
+fn restore<V: StateValue>(
+    store: &mut Store<V>,
+    key: &[u8],
+    value: Option<&[u8]>,
+) -> Result<(), Unreadable> {
+    let value = match value {
+        Some(bytes) => Some(V::decode(bytes).ok_or(Unreadable)?),
+        None => None,
+    };
+    store.restore(key, value);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::chain::{Chain, Node};
+    use crate::spec::{Emit, Format, OnError, TaskKind, Window};
+
+    fn chain(kind: TaskKind) -> Chain {
+        let node = Node {
+            id: "n".to_owned(),
+            kind,
+            event_time: None,
+            on_error: OnError::Fail,
+            to: vec![],
+        };
+        let format = Format::Json { validate: false };
+        Chain { pipeline: "p".to_owned(), nodes: vec![node], format, dead_letter: None }
+    }
+
+    fn windowed() -> Chain {
+        let window =
+            Window { size_ms: 10, every_ms: 10, grace_ms: 0, emit: Emit::Final, implied: false };
+        chain(TaskKind::Average { value: None, window })
+    }
+
+    fn changes(state: &ChainState) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+        let mut all = Vec::new();
+        let done = each_change(state, 0, true, |record| {
+            all.push((record.key.to_vec(), record.value.map(<[u8]>::to_vec)));
+            Ok::<(), ()>(())
+        });
+        assert_eq!(done, Ok(()));
+        all
+    }
+
+    #[test]
+    fn the_bytes_of_a_count_are_pinned() {
+        let mut state = ChainState::new(&chain(TaskKind::Count { window: None }));
+        let NodeState::Count(store) = &mut state.nodes[0] else { panic!("no count") };
+        *store.change(b"21").value = 258;
+        // murmur2("21") is -973,932,308; without its sign, modulo 1024, it is 236.
+        let expected = (b"\x01\x00\xec21".to_vec(), Some(b"\x01\0\0\0\0\0\0\x01\x02".to_vec()));
+        assert_eq!(changes(&state), [expected]);
+    }
+
+    #[test]
+    fn the_bytes_of_a_window_and_of_time_are_pinned() {
+        let mut state = ChainState::new(&windowed());
+        state.closed_ms[0] = 7;
+        let NodeState::Average(windows) = &mut state.nodes[0] else { panic!("no average") };
+        windows.change(10, b"21").add(1.5);
+        let value = b"\x01\x3f\xf8\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01";
+        let expected = [
+            (b"\x01\x00\xec\0\0\0\0\0\0\0\x0a21".to_vec(), Some(value.to_vec())),
+            (b"\x01\xff\xfftime".to_vec(), Some(b"\x01\0\0\0\0\0\0\0\x07".to_vec())),
+        ];
+        assert_eq!(changes(&state), expected);
+    }
+
+    #[test]
+    fn state_comes_back_from_its_changelog() {
+        let mut state = ChainState::new(&windowed());
+        state.closed_ms[0] = 7;
+        let NodeState::Average(windows) = &mut state.nodes[0] else { panic!("no average") };
+        for (end, key, value) in [(10, b"a", 1.0), (20, b"a", 2.0), (10, b"b", 3.0)] {
+            windows.change(end, key).add(value);
+        }
+        let mut restored = ChainState::new(&windowed());
+        for (key, value) in changes(&state) {
+            assert_eq!(apply(&mut restored, 0, &key, value.as_deref()), Ok(()));
+        }
+        let NodeState::Average(windows) = &mut restored.nodes[0] else { panic!("no average") };
+        windows.reorder();
+        assert_eq!((windows.open_count(), windows.first_end_ms()), (3, Some(10)));
+        assert_eq!(restored.closed_ms, [7]);
+    }
+
+    #[test]
+    fn foreign_records_are_refused() {
+        let mut state = ChainState::new(&windowed());
+        for (key, value) in [
+            (&b""[..], None),
+            (b"\x02\0\0key", None),
+            (b"\x01\xff\xfftime", Some(&b"\x02"[..])),
+            (b"\x01\0\0key", Some(b"\x09")),
+        ] {
+            assert_eq!(apply(&mut state, 0, key, value), Err(Unreadable), "{key:?}");
+        }
+    }
+}

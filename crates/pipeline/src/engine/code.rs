@@ -1,0 +1,106 @@
+//! A stage of the plan, ready to run: its chain and the topics that it writes.
+
+use std::collections::BTreeMap;
+
+use super::chain::{Chain, Node, Target};
+use crate::plan::{InputKind, Operator, Output, Plan, Stage};
+use crate::spec::{Form, Format, OnError};
+
+/// A stage, ready to run.
+#[derive(Debug)]
+pub(crate) struct StageCode {
+    pub(crate) stage: Stage,
+    pub(crate) chain: Chain,
+    /// The topics that it writes, by output index.
+    pub(crate) outputs: Vec<String>,
+    /// Which of the outputs are edges, and so carry watermarks.
+    pub(crate) edges: Vec<usize>,
+}
+
+impl StageCode {
+    /// The code of a plan's stage.
+    pub(crate) fn of(plan: &Plan, stage: &Stage) -> Self {
+        let mut outputs = Outputs::default();
+        let nodes = stage.operators.iter().map(|it| node(it, &mut outputs)).collect();
+        let parks = stage.operators.iter().any(|it| it.on_error == OnError::DeadLetter);
+        let dead_letter = plan.dead_letter.as_ref().filter(|_| parks);
+        let dead_letter = dead_letter.map(|topic| outputs.index(topic));
+        let chain = Chain {
+            pipeline: plan.pipeline.clone(),
+            nodes,
+            format: format(plan, stage),
+            dead_letter,
+        };
+        Self { stage: stage.clone(), chain, outputs: outputs.topics, edges: outputs.edges }
+    }
+
+    /// The stages of a plan, in its order.
+    pub(crate) fn all(plan: &Plan) -> Vec<Self> {
+        plan.stages.iter().map(|stage| Self::of(plan, stage)).collect()
+    }
+
+    /// Whether any of its tasks closes windows.
+    pub(crate) fn has_windows(&self) -> bool {
+        self.stage.operators.iter().any(|it| it.kind.window().is_some())
+    }
+}
+
+#[derive(Debug, Default)]
+struct Outputs {
+    topics: Vec<String>,
+    by_topic: BTreeMap<String, usize>,
+    edges: Vec<usize>,
+}
+
+impl Outputs {
+    fn index(&mut self, topic: &str) -> usize {
+        if let Some(index) = self.by_topic.get(topic) {
+            return *index;
+        }
+        let index = self.topics.len();
+        self.topics.push(topic.to_owned());
+        self.by_topic.insert(topic.to_owned(), index);
+        index
+    }
+
+    fn edge(&mut self, topic: &str) -> usize {
+        let index = self.index(topic);
+        if !self.edges.contains(&index) {
+            self.edges.push(index);
+        }
+        index
+    }
+}
+
+fn node(operator: &Operator, outputs: &mut Outputs) -> Node {
+    let target = |output: &Output| match output {
+        Output::Operator(index) => Target::Node(*index),
+        Output::Edge { topic, key: None, .. } => Target::Output(outputs.edge(topic)),
+        Output::Edge { topic, key: Some(key), on_error, .. } => {
+            let output = outputs.edge(topic);
+            Target::Rekeyed { output, key: key.clone(), on_error: *on_error }
+        }
+        Output::Sink { topic, .. } => Target::Output(outputs.index(topic)),
+    };
+    let to = operator.outputs.iter().map(target).collect();
+    Node {
+        id: operator.task.clone(),
+        kind: operator.kind.clone(),
+        event_time: operator.event_time.clone(),
+        on_error: operator.on_error,
+        to,
+    }
+}
+
+/// What the values of a stage's results are: that of the form, as all sources agree on it.
+fn format(plan: &Plan, stage: &Stage) -> Format {
+    let source = stage.inputs.iter().find_map(|input| match &input.kind {
+        InputKind::Source(source) => Some(source.format),
+        InputKind::Edge { .. } => None,
+    });
+    match (plan.form, source) {
+        (Form::Legacy, _) => Format::Number,
+        (Form::Full, Some(format)) => format,
+        (Form::Full, None) => Format::Json { validate: false },
+    }
+}

@@ -1,0 +1,60 @@
+//! The values that stateful tasks give: JSON documents, or bare numbers in the legacy form.
+
+use base::cast;
+
+use super::chain::Span;
+use super::state::Mean;
+use crate::json::{Number, write_number};
+use crate::spec::{Format, timestamp_text};
+
+fn whole(out: &mut Vec<u8>, count: u64) {
+    write_number(out, Number::Int(cast::i64_of_u64(count)));
+}
+
+/// A running count.
+pub(crate) fn count(out: &mut Vec<u8>, format: Format, count: u64) {
+    match format {
+        Format::Number => whole(out, count),
+        Format::Json { .. } => {
+            out.extend_from_slice(b"{\"count\":");
+            whole(out, count);
+            out.push(b'}');
+        }
+    }
+}
+
+/// The count of a window.
+pub(crate) fn window_count(out: &mut Vec<u8>, format: Format, count: u64, span: Span) {
+    match format {
+        Format::Number => whole(out, count),
+        Format::Json { .. } => {
+            out.extend_from_slice(b"{\"count\":");
+            whole(out, count);
+            bounds(out, span);
+        }
+    }
+}
+
+/// The mean of a window.
+pub(crate) fn average(out: &mut Vec<u8>, format: Format, mean: &Mean, span: Span) {
+    let value = Number::Float(mean.mean());
+    match format {
+        Format::Number => write_number(out, value),
+        Format::Json { .. } => {
+            out.extend_from_slice(b"{\"average\":");
+            write_number(out, value);
+            out.extend_from_slice(b",\"count\":");
+            whole(out, mean.count);
+            bounds(out, span);
+        }
+    }
+}
+
+/// The bounds of a window, and the end of the document.
+fn bounds(out: &mut Vec<u8>, span: Span) {
+    out.extend_from_slice(b",\"window_start\":\"");
+    out.extend_from_slice(timestamp_text(span.start_ms()).as_bytes());
+    out.extend_from_slice(b"\",\"window_end\":\"");
+    out.extend_from_slice(timestamp_text(span.end_ms).as_bytes());
+    out.extend_from_slice(b"\"}");
+}

@@ -1,0 +1,670 @@
+//! A slot: a worker with one transactional producer and the tasks that were given to it.
+//!
+//! It fetches, runs every record through its task's chain, and commits outputs, state changes and
+//! positions in one transaction. It commits when enough has gathered, when the transaction has
+//! grown old, or when no input waits and a short pause has passed: little delay at low load, few
+//! transactions at high load. A pause is never shorter than twice the time of the last commit, so
+//! that commits take at most a third of the time.
+//!
+//! A slot that is fenced ends and never initialises itself again.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base::clock::Clock;
+use client::consumer::Fetched;
+use client::transaction::{TopicHandle, TxnRecord};
+use client::{ClientError, Consumer, TransactionalProducer};
+use protocol::record::HeaderRef;
+use runtime::channel::{Receiver, Reply};
+
+use super::changelog;
+use super::flow::{Halt, Out, Outlet, OutletError, RecordFailure};
+use super::latency::Latency;
+use super::marker;
+use super::task::{Routes, Task};
+use super::view::{InputView, SlotView};
+use crate::limits::{
+    COMMIT_BYTES_MAX, COMMIT_PAUSE_US_MIN, COMMIT_RECORDS_MAX, DECODED_BATCH_BYTES_MAX,
+    SLOT_WAIT_MS_MAX,
+};
+
+/// What a slot is told while it runs.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Leave records from these offsets on alone.
+    Limit(BTreeMap<(String, i32), i64>),
+    /// Close all windows of a stage's tasks, and commit.
+    CloseWindows { stage: usize, reply: Reply<()> },
+    /// Commit, and end.
+    Stop,
+}
+
+/// How a slot ends.
+#[derive(Debug)]
+pub(crate) enum SlotEnd {
+    /// It was told to.
+    Stopped,
+    /// A record failed; everything before it is committed.
+    Failed(RecordFailure),
+    /// Another process has taken its transactional id over.
+    Fenced,
+    /// The log cannot be worked with at present; a restart begins from the last commit.
+    Lost(ClientError),
+    /// A position is not in the log any more: only a person can say where to go on.
+    OutOfRange(ClientError),
+    /// An output is larger than the log takes.
+    TooLarge(String),
+}
+
+/// What a slot works with.
+pub(crate) struct SlotParts {
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) producer: TransactionalProducer,
+    pub(crate) consumer: Consumer,
+    pub(crate) orders: Receiver<Order>,
+    pub(crate) view: Arc<Mutex<SlotView>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) commit_interval_ms: u64,
+}
+
+/// A worker with its tasks.
+pub(crate) struct Slot {
+    tasks: Vec<Task>,
+    routes: Routes,
+    /// Handles of the topics that each task writes: outputs by index, then changelogs by node.
+    handles: Vec<Handles>,
+    producer: TransactionalProducer,
+    consumer: Consumer,
+    orders: Receiver<Order>,
+    view: Arc<Mutex<SlotView>>,
+    clock: Arc<dyn Clock>,
+    scratch: Vec<Vec<u8>>,
+    commit_interval_us: u64,
+    open: Option<Open>,
+    last_commit_us: u64,
+    /// The end that waits until everything before it is committed.
+    failure: Option<RecordFailure>,
+    latency: Latency,
+    is_stopping: bool,
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Slot({} tasks)", self.tasks.len())
+    }
+}
+
+#[derive(Debug, Default)]
+struct Handles {
+    outputs: Vec<TopicHandle>,
+    changelogs: BTreeMap<usize, TopicHandle>,
+}
+
+/// The transaction that is under way.
+#[derive(Debug)]
+struct Open {
+    since_us: u64,
+    records: u64,
+    bytes: usize,
+    /// Times of records and how many there were, to be counted once they are committed.
+    times: Vec<(i64, u64)>,
+}
+
+impl Slot {
+    /// Takes the tasks over; the producer must have been initialised.
+    ///
+    /// # Errors
+    /// When a topic that is written cannot be found.
+    pub(crate) async fn new(parts: SlotParts) -> Result<Self, ClientError> {
+        let mut producer = parts.producer;
+        let mut handles = Vec::new();
+        let mut routes = Routes::new();
+        for (index, task) in parts.tasks.iter().enumerate() {
+            handles.push(handles_of(task, &mut producer).await?);
+            for (input, reading) in task.code.stage.inputs.iter().enumerate() {
+                if task.positions.get(input).copied().flatten().is_some() {
+                    routes.insert((reading.topic.clone(), task.partition), (index, input));
+                }
+            }
+        }
+        let mut slot = Self {
+            tasks: parts.tasks,
+            routes,
+            handles,
+            producer,
+            consumer: parts.consumer,
+            orders: parts.orders,
+            view: parts.view,
+            clock: parts.clock,
+            scratch: Vec::new(),
+            commit_interval_us: parts.commit_interval_ms.saturating_mul(1000),
+            open: None,
+            last_commit_us: 0,
+            failure: None,
+            latency: Latency::default(),
+            is_stopping: false,
+        };
+        slot.assign();
+        slot.publish();
+        Ok(slot)
+    }
+
+    fn assign(&mut self) {
+        let positions = self.routes.iter().filter_map(|((topic, partition), (task, input))| {
+            let position = self.tasks.get(*task)?.positions.get(*input).copied().flatten()?;
+            Some((topic.as_str(), *partition, position.next))
+        });
+        self.consumer.assign(positions);
+    }
+
+    /// Works until the end.
+    pub(crate) async fn run(mut self) -> SlotEnd {
+        loop {
+            match self.turn().await {
+                Ok(None) => {}
+                Ok(Some(end)) => return end,
+                Err(Trouble::Halt(halt)) => {
+                    if let Some(end) = self.halted(halt).await {
+                        return end;
+                    }
+                }
+                Err(Trouble::Client(error)) => {
+                    if let Some(end) = self.recover(error).await {
+                        return end;
+                    }
+                }
+            }
+        }
+    }
+
+    /// One round: fetch, run, close windows, perhaps commit.
+    async fn turn(&mut self) -> Result<Option<SlotEnd>, Trouble> {
+        let wait = self.wait();
+        let fetched = runtime::select! {
+            biased;
+            order = self.orders.recv() => {
+                self.obey(order).await?;
+                Vec::new()
+            }
+            fetched = self.consumer.poll(wait) => fetched?,
+        };
+        let is_quiet = fetched.is_empty();
+        for part in fetched {
+            self.take(&part).await?;
+        }
+        if is_quiet {
+            self.look_at_ends();
+        }
+        self.advance_time()?;
+        if self.is_due(is_quiet) {
+            self.commit().await?;
+        }
+        if let Some(failure) = self.settled_failure() {
+            return Ok(Some(SlotEnd::Failed(failure)));
+        }
+        if self.is_stopping {
+            self.commit().await?;
+            return Ok(Some(SlotEnd::Stopped));
+        }
+        Ok(None)
+    }
+
+    /// Learns how far the partitions reach, also those that have nothing new.
+    fn look_at_ends(&mut self) {
+        for ((topic, partition), (task, input)) in &self.routes {
+            let Some(marks) = self.consumer.watermarks(topic, *partition) else {
+                continue;
+            };
+            if let Some(position) = self.tasks[*task].positions[*input].as_mut() {
+                position.end = position.end.max(marks.last_stable_offset);
+                // Markers and aborted records move the position without giving anything.
+                let reached = self.consumer.position(topic, *partition).unwrap_or(position.next);
+                let limit = position.limit.unwrap_or(i64::MAX);
+                position.next = position.next.max(reached.min(limit));
+            }
+        }
+    }
+
+    /// How long to wait for input.
+    fn wait(&self) -> Duration {
+        let Some(open) = self.open.as_ref().filter(|_| self.has_work()) else {
+            return Duration::from_millis(SLOT_WAIT_MS_MAX);
+        };
+        let age_us = self.clock.steady_us().saturating_sub(open.since_us);
+        Duration::from_micros(self.pause_us().saturating_sub(age_us))
+    }
+
+    /// The age at which a transaction is committed when no input waits.
+    fn pause_us(&self) -> u64 {
+        (self.last_commit_us * 2).max(COMMIT_PAUSE_US_MIN).min(self.commit_interval_us)
+    }
+
+    fn is_due(&self, is_quiet: bool) -> bool {
+        let Some(open) = &self.open else {
+            return false;
+        };
+        let age_us = self.clock.steady_us().saturating_sub(open.since_us);
+        open.records >= COMMIT_RECORDS_MAX
+            || open.bytes >= COMMIT_BYTES_MAX
+            || age_us >= self.commit_interval_us
+            || (is_quiet && age_us >= self.pause_us())
+    }
+
+    async fn obey(&mut self, order: Option<Order>) -> Result<(), Trouble> {
+        match order {
+            Some(Order::Limit(limits)) => self.limit(&limits),
+            Some(Order::CloseWindows { stage, reply }) => {
+                self.begin()?;
+                for index in 0..self.tasks.len() {
+                    if self.tasks[index].stage == stage {
+                        self.with_task(index, |task, outlet, scratch| {
+                            task.close(i64::MAX, outlet, scratch)
+                        })?;
+                    }
+                }
+                self.commit().await?;
+                // Whoever asked may have given up.
+                let _ = reply.send(());
+            }
+            Some(Order::Stop) | None => self.is_stopping = true,
+        }
+        Ok(())
+    }
+
+    fn limit(&mut self, limits: &BTreeMap<(String, i32), i64>) {
+        for (place, limit) in limits {
+            if let Some((task, input)) = self.routes.get(place)
+                && let Some(position) = self.tasks[*task].positions[*input].as_mut()
+            {
+                position.limit = Some(*limit);
+            }
+        }
+    }
+
+    fn begin(&mut self) -> Result<(), Trouble> {
+        if self.open.is_none() {
+            self.producer.begin()?;
+            let since_us = self.clock.steady_us();
+            self.open = Some(Open { since_us, records: 0, bytes: 0, times: Vec::new() });
+        }
+        Ok(())
+    }
+
+    /// Runs what was fetched of one partition, committing in between where it is much.
+    async fn take(&mut self, part: &Fetched) -> Result<(), Trouble> {
+        let place = (part.topic.to_string(), part.partition);
+        let Some((index, input)) = self.routes.get(&place).copied() else {
+            return Ok(());
+        };
+        let now_ms = self.clock.steady_ms();
+        let Some(position) = self.tasks[index].positions[input].as_mut() else {
+            return Ok(());
+        };
+        position.end = part.last_stable_offset.max(part.next_offset);
+        if position.next != part.from {
+            // Fetched before a rollback; the seek that followed has asked for it again.
+            return Ok(());
+        }
+        position.heard_ms = if part.batches.is_empty() { position.heard_ms } else { now_ms };
+        let limit = position.limit.unwrap_or(i64::MAX);
+        if part.from >= limit {
+            self.consumer.pause(&part.topic, part.partition)?;
+            return Ok(());
+        }
+        self.begin()?;
+        for batch in &part.batches {
+            self.take_batch(index, input, (part.from, limit), batch)?;
+            self.producer.drain().await?;
+            if self.is_due(false) {
+                self.commit().await?;
+                self.begin()?;
+            }
+        }
+        if let Some(position) = self.tasks[index].positions[input].as_mut() {
+            position.next = position.next.max(part.next_offset.min(limit));
+        }
+        Ok(())
+    }
+
+    fn take_batch(
+        &mut self,
+        index: usize,
+        input: usize,
+        (from, limit): (i64, i64),
+        batch: &protocol::record::Batch,
+    ) -> Result<(), Trouble> {
+        let decoded = batch.decode(DECODED_BATCH_BYTES_MAX).map_err(|cause| {
+            let at = format!("offset {}", batch.header().base_offset);
+            Trouble::Halt(Halt::Record(self.damaged(index, input, batch, format!("{at}: {cause}"))))
+        })?;
+        let mut count = 0;
+        for record in decoded.iter() {
+            let record = record.map_err(|cause| {
+                Trouble::Halt(Halt::Record(self.damaged(index, input, batch, cause.to_string())))
+            })?;
+            if record.offset < from {
+                continue;
+            }
+            if record.offset >= limit {
+                break;
+            }
+            let task = &mut self.tasks[index];
+            let mut outlet =
+                SlotOutlet { producer: &mut self.producer, handles: &self.handles[index].outputs };
+            task.take(input, &record, &mut outlet, &mut self.scratch)?;
+            if let Some(position) = task.positions[input].as_mut() {
+                position.next = record.offset + 1;
+            }
+            count += 1;
+        }
+        if let Some(open) = &mut self.open {
+            open.records += count;
+            open.bytes += batch.bytes().len();
+            open.times.push((batch.header().max_timestamp, count));
+        }
+        Ok(())
+    }
+
+    fn damaged(
+        &self,
+        index: usize,
+        input: usize,
+        batch: &protocol::record::Batch,
+        reason: String,
+    ) -> RecordFailure {
+        let task = &self.tasks[index];
+        let topic = task.code.stage.inputs.get(input).map(|it| it.topic.clone());
+        RecordFailure {
+            task: task.code.stage.id.clone(),
+            reason: format!("the batch is damaged: {reason}"),
+            topic: topic.unwrap_or_default(),
+            partition: task.partition,
+            offset: batch.header().base_offset,
+            key: None,
+        }
+    }
+
+    fn with_task(
+        &mut self,
+        index: usize,
+        work: impl FnOnce(&mut Task, &mut dyn Outlet, &mut Vec<Vec<u8>>) -> Result<(), Halt>,
+    ) -> Result<(), Trouble> {
+        let mut outlet =
+            SlotOutlet { producer: &mut self.producer, handles: &self.handles[index].outputs };
+        Ok(work(&mut self.tasks[index], &mut outlet, &mut self.scratch)?)
+    }
+
+    /// Lets time pass in every task.
+    fn advance_time(&mut self) -> Result<(), Trouble> {
+        let now_ms = self.clock.steady_ms();
+        for index in 0..self.tasks.len() {
+            let task = &self.tasks[index];
+            if !task.code.has_windows() && task.code.edges.is_empty() {
+                continue;
+            }
+            // What closing gives must find a transaction open.
+            if self.open.is_none() {
+                self.begin()?;
+            }
+            self.with_task(index, |task, outlet, scratch| {
+                task.advance_time(now_ms, outlet, scratch)
+            })?;
+        }
+        if !self.has_work() {
+            self.open_is_idle();
+        }
+        Ok(())
+    }
+
+    /// Whether the open transaction holds anything.
+    fn has_work(&self) -> bool {
+        let records = self.open.as_ref().is_some_and(|open| open.records > 0);
+        records
+            || self.producer.buffered_bytes() > 0
+            || self.tasks.iter().any(|task| task.has_moved() || task.has_news())
+    }
+
+    /// A transaction that holds nothing starts to count its age when it does.
+    fn open_is_idle(&mut self) {
+        let now_us = self.clock.steady_us();
+        if let Some(open) = &mut self.open {
+            open.since_us = now_us;
+        }
+    }
+
+    /// Commits outputs, state and positions at once.
+    async fn commit(&mut self) -> Result<(), Trouble> {
+        if self.open.is_none() || !self.has_work() {
+            return Ok(());
+        }
+        let began_us = self.clock.steady_us();
+        self.write_markers()?;
+        self.write_changes()?;
+        self.send_offsets()?;
+        self.producer.commit().await?;
+        let now_ms = self.clock.unix_ms();
+        if let Some(open) = self.open.take() {
+            for (time_ms, count) in open.times {
+                self.latency.record(now_ms.saturating_sub(time_ms), count);
+            }
+        }
+        for task in &mut self.tasks {
+            task.settle();
+        }
+        self.last_commit_us = self.clock.steady_us().saturating_sub(began_us);
+        self.publish();
+        Ok(())
+    }
+
+    /// Tells the edges how far time has come.
+    fn write_markers(&mut self) -> Result<(), Trouble> {
+        let now_ms = self.clock.unix_ms();
+        for (task, handles) in self.tasks.iter_mut().zip(&self.handles) {
+            let Some(told) = task.marker() else {
+                continue;
+            };
+            let bytes = told.encode();
+            let headers: [HeaderRef<'_>; 1] = [(marker::HEADER.as_bytes(), Some(&bytes))];
+            let record = TxnRecord { timestamp: now_ms, key: None, value: None, headers: &headers };
+            for edge in &task.code.edges {
+                let handle = handles.outputs[*edge];
+                for partition in 0..self.producer.partition_count(handle) {
+                    self.producer.append(handle, partition, &record)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what the transaction has changed in the state, each key once.
+    fn write_changes(&mut self) -> Result<(), Trouble> {
+        let now_ms = self.clock.unix_ms();
+        let producer = &mut self.producer;
+        for (task, handles) in self.tasks.iter().zip(&self.handles) {
+            for (node, handle) in &handles.changelogs {
+                let time_has_moved = task.time_has_moved(*node);
+                changelog::each_change(&task.state, *node, time_has_moved, |change| {
+                    let record = TxnRecord {
+                        timestamp: now_ms,
+                        key: Some(change.key),
+                        value: change.value,
+                        headers: &[],
+                    };
+                    producer.append(*handle, task.partition, &record)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn send_offsets(&mut self) -> Result<(), Trouble> {
+        for task in &self.tasks {
+            let inputs = task.code.stage.inputs.iter().zip(&task.positions);
+            let moved = inputs.filter_map(|(input, position)| {
+                let position = position.filter(|it| it.next != it.committed)?;
+                Some((input.topic.as_str(), task.partition, position.next))
+            });
+            let offsets: Vec<_> = moved.collect();
+            self.producer.send_offsets(&task.code.stage.group, &offsets)?;
+        }
+        Ok(())
+    }
+
+    /// A record or an output stops the chain.
+    async fn halted(&mut self, halt: Halt) -> Option<SlotEnd> {
+        match halt {
+            Halt::Outlet(OutletError::Client(error)) => self.recover(error).await,
+            Halt::Outlet(error @ OutletError::TooLarge(_)) => {
+                let aborted = self.give_up().await;
+                Some(aborted.err().map_or_else(|| SlotEnd::TooLarge(error.to_string()), end_of))
+            }
+            Halt::Record(failure) => {
+                // What the record has done already is undone; then everything before it is
+                // done again and committed.
+                if let Err(error) = self.give_up().await {
+                    return Some(end_of(error));
+                }
+                let place = (failure.topic.clone(), failure.partition);
+                if failure.offset < 0 || !self.routes.contains_key(&place) {
+                    return Some(SlotEnd::Failed(failure));
+                }
+                self.limit(&BTreeMap::from([(place, failure.offset)]));
+                self.failure = Some(failure);
+                None
+            }
+        }
+    }
+
+    /// The failure, once everything before it is committed.
+    fn settled_failure(&mut self) -> Option<RecordFailure> {
+        let failure = self.failure.as_ref()?;
+        let place = (failure.topic.clone(), failure.partition);
+        let (task, input) = self.routes.get(&place)?;
+        let position = self.tasks[*task].positions[*input]?;
+        let is_settled = position.committed >= failure.offset;
+        if is_settled { self.failure.take() } else { None }
+    }
+
+    /// Undoes the transaction after an error of the log, if the slot can go on at all.
+    async fn recover(&mut self, error: ClientError) -> Option<SlotEnd> {
+        match error {
+            ClientError::Abortable { .. } | ClientError::BufferFull => {
+                self.give_up().await.err().map(end_of)
+            }
+            other => Some(end_of(other)),
+        }
+    }
+
+    /// Aborts the transaction and goes back to the last commit.
+    async fn give_up(&mut self) -> Result<(), ClientError> {
+        if self.open.take().is_some() {
+            self.producer.abort().await?;
+        }
+        for task in &mut self.tasks {
+            task.roll_back();
+        }
+        self.assign();
+        Ok(())
+    }
+
+    /// Shows others how things stand.
+    fn publish(&self) {
+        let mut view = SlotView {
+            committed_ms: Some(self.clock.unix_ms()),
+            latency: self.latency.clone(),
+            ..SlotView::default()
+        };
+        for task in &self.tasks {
+            view.open_windows += task.open_windows();
+            view.state_bytes += task.state_bytes();
+            for (node, counters) in task.code.chain.nodes.iter().zip(&task.totals) {
+                let shown = view.tasks.entry(node.id.clone()).or_default();
+                shown.add(counters);
+            }
+            for (input, position) in task.code.stage.inputs.iter().zip(&task.positions) {
+                if let Some(position) = position {
+                    let place = (input.topic.clone(), task.partition);
+                    let shown = InputView { committed: position.committed, end: position.end };
+                    view.inputs.insert((task.stage, place), shown);
+                }
+            }
+        }
+        *self.view.lock().expect("no holder of a slot's view panics") = view;
+    }
+}
+
+async fn handles_of(
+    task: &Task,
+    producer: &mut TransactionalProducer,
+) -> Result<Handles, ClientError> {
+    let mut handles = Handles::default();
+    for topic in &task.code.outputs {
+        handles.outputs.push(producer.topic(topic).await?);
+    }
+    for (node, operator) in task.code.stage.operators.iter().enumerate() {
+        if let Some(store) = operator.store.and_then(|at| task.code.stage.stores.get(at)) {
+            handles.changelogs.insert(node, producer.topic(&store.changelog).await?);
+        }
+    }
+    Ok(handles)
+}
+
+/// How a slot ends with an error of the log that it cannot go on after.
+fn end_of(error: ClientError) -> SlotEnd {
+    match error {
+        ClientError::Fenced { .. } => SlotEnd::Fenced,
+        error @ ClientError::OffsetOutOfRange { .. } => SlotEnd::OutOfRange(error),
+        error @ ClientError::TooLarge { .. } => SlotEnd::TooLarge(error.to_string()),
+        error => SlotEnd::Lost(error),
+    }
+}
+
+/// What interrupts a round.
+enum Trouble {
+    Halt(Halt),
+    Client(ClientError),
+}
+
+impl From<Halt> for Trouble {
+    fn from(halt: Halt) -> Self {
+        Self::Halt(halt)
+    }
+}
+
+impl From<ClientError> for Trouble {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+/// Puts a chain's records into the transaction.
+struct SlotOutlet<'s> {
+    producer: &'s mut TransactionalProducer,
+    handles: &'s [TopicHandle],
+}
+
+impl Outlet for SlotOutlet<'_> {
+    fn emit(&mut self, output: usize, record: Out<'_>) -> Result<(), OutletError> {
+        let Some(handle) = self.handles.get(output).copied() else {
+            return Ok(());
+        };
+        let partition = match record.key {
+            Some(_) => self.producer.partition_for(handle, record.key),
+            // Without a key, what came from one partition stays together and in order.
+            None => record.from_partition % self.producer.partition_count(handle).max(1),
+        };
+        let taken = TxnRecord {
+            timestamp: record.timestamp_ms,
+            key: record.key,
+            value: record.value,
+            headers: record.headers,
+        };
+        self.producer.append(handle, partition, &taken).map_err(|error| match error {
+            ClientError::TooLarge { bytes, .. } => OutletError::TooLarge(bytes),
+            other => OutletError::Client(other),
+        })
+    }
+}

@@ -1,0 +1,349 @@
+//! A task: one stage over one partition, with its state, its time and its positions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::chain::{ChainState, Counters, Desk, NodeState};
+use super::code::StageCode;
+use super::flow::{Flow, Halt, Outlet};
+use super::marker::Marker;
+use super::watermark::{Input, NO_TIME, Watermark};
+use crate::expression::RecordFacts;
+use crate::plan::InputKind;
+
+use protocol::record::Record;
+
+/// How far a task has come on one of its inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// The next offset to be read.
+    pub(crate) next: i64,
+    /// The next offset as of the last commit.
+    pub(crate) committed: i64,
+    /// Records from here on are left alone.
+    pub(crate) limit: Option<i64>,
+    /// When the last record came, in steady milliseconds.
+    pub(crate) heard_ms: u64,
+    /// The end of the partition when it was last fetched.
+    pub(crate) end: i64,
+}
+
+impl Position {
+    /// Begins at an offset.
+    pub(crate) fn at(offset: i64, now_ms: u64) -> Self {
+        Self { next: offset, committed: offset, limit: None, heard_ms: now_ms, end: offset }
+    }
+
+    /// Whether nothing is left to be read, as far as the last fetch told.
+    pub(crate) fn is_caught_up(&self) -> bool {
+        self.next >= self.limit.unwrap_or(i64::MAX).min(self.end)
+    }
+}
+
+/// One stage over one partition.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) code: Arc<StageCode>,
+    pub(crate) stage: usize,
+    pub(crate) partition: i32,
+    /// How many tasks the stage has.
+    pub(crate) siblings: i32,
+    pub(crate) state: ChainState,
+    pub(crate) watermark: Watermark,
+    /// The positions by input; `None` where the topic has no such partition.
+    pub(crate) positions: Vec<Option<Position>>,
+    /// What has happened since the last commit.
+    pub(crate) counters: Vec<Counters>,
+    /// What has happened up to the last commit.
+    pub(crate) totals: Vec<Counters>,
+    /// The watermark that the edges were last told of.
+    told: (i64, bool),
+    /// As of the last commit.
+    committed: Committed,
+}
+
+#[derive(Debug, Clone)]
+struct Committed {
+    watermark: Watermark,
+    closed_ms: Vec<i64>,
+    told: (i64, bool),
+}
+
+impl Task {
+    /// A task without state, at these positions; `reporters` is the number of tasks that tell the
+    /// time of each input.
+    pub(crate) fn new(
+        code: Arc<StageCode>,
+        (stage, partition, siblings): (usize, i32, i32),
+        positions: Vec<Option<Position>>,
+        reporters: Vec<usize>,
+    ) -> Self {
+        let state = ChainState::new(&code.chain);
+        let watermark = Watermark::new(reporters);
+        let counters = vec![Counters::default(); code.chain.nodes.len()];
+        let told = (NO_TIME, false);
+        let committed =
+            Committed { watermark: watermark.clone(), closed_ms: state.closed_ms.clone(), told };
+        let totals = counters.clone();
+        Self {
+            code,
+            stage,
+            partition,
+            siblings,
+            state,
+            watermark,
+            positions,
+            counters,
+            totals,
+            told,
+            committed,
+        }
+    }
+
+    /// After its state was restored.
+    pub(crate) fn restored(&mut self) {
+        self.reorder();
+        let windows = self.code.stage.operators.iter().zip(&self.state.closed_ms);
+        let closed = windows.filter(|(it, _)| it.kind.window().is_some()).map(|(_, time)| *time);
+        if let Some(time_ms) = closed.min() {
+            self.watermark.restore(time_ms);
+        }
+        self.committed.watermark = self.watermark.clone();
+        self.committed.closed_ms = self.state.closed_ms.clone();
+    }
+
+    fn reorder(&mut self) {
+        for node in &mut self.state.nodes {
+            match node {
+                NodeState::WindowCount(windows) => windows.reorder(),
+                NodeState::Average(windows) => windows.reorder(),
+                NodeState::None | NodeState::Count(_) => {}
+            }
+        }
+    }
+
+    /// Runs one record of an input through the stage.
+    pub(crate) fn take(
+        &mut self,
+        input: usize,
+        record: &Record<'_>,
+        outlet: &mut dyn Outlet,
+        scratch: &mut Vec<Vec<u8>>,
+    ) -> Result<(), Halt> {
+        let code = Arc::clone(&self.code);
+        let Some(reading) = code.stage.inputs.get(input) else {
+            return Ok(());
+        };
+        let mut time_ms = record.timestamp;
+        let mut out_of_order_ms = None;
+        match &reading.kind {
+            InputKind::Edge { .. } => {
+                if let Some(marker) = Marker::of(record) {
+                    self.take_marker(input, marker);
+                    return Ok(());
+                }
+            }
+            InputKind::Source(source) => {
+                out_of_order_ms = Some(source.max_out_of_order_ms);
+                if let Some(expression) = &source.event_time {
+                    let facts = facts(record, &reading.topic, self.partition);
+                    match super::chain::time_of(expression, &facts) {
+                        Ok(found) => time_ms = found,
+                        // The first task of the stage decides what becomes of it.
+                        Err(reason) => {
+                            return self.reject(reading.operators.first(), &facts, reason);
+                        }
+                    }
+                }
+            }
+        }
+        let mut facts = facts(record, &reading.topic, self.partition);
+        facts.timestamp_ms = time_ms;
+        let flow = Flow { facts, headers: record.headers };
+        let mut desk = Desk { outlet, counters: &mut self.counters, scratch };
+        for operator in &reading.operators {
+            code.chain.run(*operator, flow, &mut self.state, &mut desk)?;
+        }
+        if let Some(late_ms) = out_of_order_ms {
+            let late_ms = i64::try_from(late_ms).unwrap_or(i64::MAX);
+            let from = Input { topic: input, producer: -1 };
+            self.watermark.advance(from, time_ms.saturating_sub(late_ms));
+        }
+        Ok(())
+    }
+
+    fn take_marker(&mut self, input: usize, marker: Marker) {
+        self.watermark.expect(input, usize::try_from(marker.tasks).unwrap_or(0));
+        let from = Input { topic: input, producer: marker.task };
+        self.watermark.advance(from, marker.time_ms);
+        if marker.is_idle {
+            self.watermark.set_idle(from);
+        }
+    }
+
+    fn reject(
+        &mut self,
+        operator: Option<&usize>,
+        facts: &RecordFacts<'_>,
+        reason: String,
+    ) -> Result<(), Halt> {
+        let task = operator.and_then(|at| self.code.chain.nodes.get(*at));
+        Err(Halt::Record(super::flow::RecordFailure {
+            task: task.map(|node| node.id.clone()).unwrap_or_default(),
+            reason,
+            topic: facts.topic.to_owned(),
+            partition: facts.partition,
+            offset: facts.offset,
+            key: facts.key.map(super::flow::shown),
+        }))
+    }
+
+    /// Leaves inputs out that are caught up and silent, works time out anew and closes what it
+    /// has passed.
+    pub(crate) fn advance_time(
+        &mut self,
+        now_ms: u64,
+        outlet: &mut dyn Outlet,
+        scratch: &mut Vec<Vec<u8>>,
+    ) -> Result<(), Halt> {
+        for (index, input) in self.code.stage.inputs.iter().enumerate() {
+            let InputKind::Source(source) = &input.kind else {
+                continue;
+            };
+            let is_idle = match self.positions.get(index).copied().flatten() {
+                Some(position) => {
+                    position.is_caught_up()
+                        && now_ms.saturating_sub(position.heard_ms) >= source.idle_ms
+                }
+                None => true,
+            };
+            if is_idle {
+                self.watermark.set_idle(Input { topic: index, producer: -1 });
+            }
+        }
+        if self.watermark.update() {
+            self.close(self.watermark.time_ms(), outlet, scratch)?;
+        }
+        Ok(())
+    }
+
+    /// Closes every window that ends by a time.
+    pub(crate) fn close(
+        &mut self,
+        time_ms: i64,
+        outlet: &mut dyn Outlet,
+        scratch: &mut Vec<Vec<u8>>,
+    ) -> Result<(), Halt> {
+        let code = Arc::clone(&self.code);
+        let mut desk = Desk { outlet, counters: &mut self.counters, scratch };
+        code.chain.close(time_ms, self.partition, &mut self.state, &mut desk)
+    }
+
+    /// What the edges have to be told of this task's time, if it is news.
+    pub(crate) fn marker(&mut self) -> Option<Marker> {
+        let now = (self.watermark.time_ms(), self.watermark.is_idle());
+        if self.code.edges.is_empty() || now == self.told {
+            return None;
+        }
+        self.told = now;
+        Some(Marker { task: self.partition, tasks: self.siblings, time_ms: now.0, is_idle: now.1 })
+    }
+
+    /// Whether the edges have to be told something.
+    pub(crate) fn has_news(&self) -> bool {
+        let now = (self.watermark.time_ms(), self.watermark.is_idle());
+        !self.code.edges.is_empty() && now != self.told
+    }
+
+    /// Whether a task's windows have been closed up to another time since the last commit.
+    pub(crate) fn time_has_moved(&self, at: usize) -> bool {
+        self.state.closed_ms.get(at) != self.committed.closed_ms.get(at)
+    }
+
+    /// Whether the position of an input has moved since the last commit.
+    pub(crate) fn has_moved(&self) -> bool {
+        self.positions.iter().flatten().any(|position| position.next != position.committed)
+    }
+
+    /// The transaction is committed.
+    pub(crate) fn settle(&mut self) {
+        for node in &mut self.state.nodes {
+            match node {
+                NodeState::Count(store) => store.settle(),
+                NodeState::WindowCount(windows) => windows.store.settle(),
+                NodeState::Average(windows) => windows.store.settle(),
+                NodeState::None => {}
+            }
+        }
+        for position in self.positions.iter_mut().flatten() {
+            position.committed = position.next;
+        }
+        for (total, counters) in self.totals.iter_mut().zip(&mut self.counters) {
+            total.records_in += counters.records_in;
+            total.records_out += counters.records_out;
+            total.late += counters.late;
+            total.skipped += counters.skipped;
+            total.parked += counters.parked;
+            *counters = Counters::default();
+        }
+        self.committed.watermark = self.watermark.clone();
+        self.committed.closed_ms.clone_from(&self.state.closed_ms);
+        self.committed.told = self.told;
+    }
+
+    /// The transaction is aborted: everything is as it was at the last commit.
+    pub(crate) fn roll_back(&mut self) {
+        for node in &mut self.state.nodes {
+            match node {
+                NodeState::Count(store) => store.roll_back(),
+                NodeState::WindowCount(windows) => windows.store.roll_back(),
+                NodeState::Average(windows) => windows.store.roll_back(),
+                NodeState::None => {}
+            }
+        }
+        self.state.closed_ms.clone_from(&self.committed.closed_ms);
+        self.watermark = self.committed.watermark.clone();
+        self.told = self.committed.told;
+        self.reorder();
+        for position in self.positions.iter_mut().flatten() {
+            position.next = position.committed;
+        }
+        self.counters.fill(Counters::default());
+    }
+
+    /// Windows that are open, each with its keys counted.
+    pub(crate) fn open_windows(&self) -> usize {
+        let open = self.state.nodes.iter().map(|node| match node {
+            NodeState::WindowCount(windows) => windows.open_count(),
+            NodeState::Average(windows) => windows.open_count(),
+            NodeState::None | NodeState::Count(_) => 0,
+        });
+        open.sum()
+    }
+
+    /// Memory of its state, roughly, in bytes.
+    pub(crate) fn state_bytes(&self) -> usize {
+        let bytes = self.state.nodes.iter().map(|node| match node {
+            NodeState::Count(store) => store.bytes(),
+            NodeState::WindowCount(windows) => windows.store.bytes(),
+            NodeState::Average(windows) => windows.store.bytes(),
+            NodeState::None => 0,
+        });
+        bytes.sum()
+    }
+}
+
+fn facts<'a>(record: &'a Record<'a>, topic: &'a str, partition: i32) -> RecordFacts<'a> {
+    RecordFacts {
+        key: record.key,
+        value: record.value,
+        timestamp_ms: record.timestamp,
+        topic,
+        partition,
+        offset: record.offset,
+        headers: &record.headers,
+    }
+}
+
+/// Inputs of a task by topic, for finding the task of a fetched partition.
+pub(crate) type Routes = BTreeMap<(String, i32), (usize, usize)>;

@@ -1,0 +1,143 @@
+//! State per key and window, ordered by the time at which windows close.
+
+use std::collections::BTreeMap;
+
+use super::state::{StateValue, Store};
+use crate::spec::Window;
+
+const END_BYTES: usize = 8;
+
+/// Values by window and key. The store's key is the window's end, big-endian, then the key.
+#[derive(Debug)]
+pub(crate) struct Windows<V> {
+    pub(crate) store: Store<V>,
+    ends: BTreeMap<i64, Vec<u32>>,
+    scratch: Vec<u8>,
+}
+
+impl<V: StateValue> Default for Windows<V> {
+    fn default() -> Self {
+        Self { store: Store::default(), ends: BTreeMap::new(), scratch: Vec::new() }
+    }
+}
+
+impl<V: StateValue> Windows<V> {
+    /// The value of a key in the window with this end, for changing.
+    pub(crate) fn change(&mut self, end_ms: i64, key: &[u8]) -> &mut V {
+        self.scratch.clear();
+        self.scratch.extend_from_slice(&end_ms.to_be_bytes());
+        self.scratch.extend_from_slice(key);
+        let changed = self.store.change(&self.scratch);
+        if changed.is_new {
+            self.ends.entry(end_ms).or_default().push(changed.slot);
+        }
+        changed.value
+    }
+
+    /// The first window that ends at or before a time; its slots are no longer ordered by time
+    /// afterwards, and must be removed.
+    pub(crate) fn take_due(&mut self, until_ms: i64) -> Option<(i64, Vec<u32>)> {
+        let end_ms = *self.ends.first_key_value()?.0;
+        if end_ms > until_ms {
+            return None;
+        }
+        self.ends.remove(&end_ms).map(|slots| (end_ms, slots))
+    }
+
+    /// The end of the first window that is open.
+    #[cfg(test)]
+    pub(crate) fn first_end_ms(&self) -> Option<i64> {
+        self.ends.first_key_value().map(|(end_ms, _)| *end_ms)
+    }
+
+    /// Windows that are open, each with its keys counted.
+    pub(crate) fn open_count(&self) -> usize {
+        self.ends.values().map(Vec::len).sum()
+    }
+
+    /// Orders everything anew, after the store was restored or rolled back.
+    pub(crate) fn reorder(&mut self) {
+        self.ends.clear();
+        for (slot, key, _) in self.store.slots() {
+            if let Some((end_ms, _)) = split_key(key) {
+                self.ends.entry(end_ms).or_default().push(slot);
+            }
+        }
+    }
+}
+
+/// The end and the key of a store's key.
+pub(crate) fn split_key(key: &[u8]) -> Option<(i64, &[u8])> {
+    let (end, rest) = key.split_first_chunk::<END_BYTES>()?;
+    Some((i64::from_be_bytes(*end), rest))
+}
+
+/// The ends of the windows that hold a time, in order; none beyond the range of time.
+pub(crate) fn ends_of(window: &Window, time_ms: i64) -> impl Iterator<Item = i64> {
+    let size = i64::try_from(window.size_ms).unwrap_or(i64::MAX);
+    let every = i64::try_from(window.every_ms).unwrap_or(i64::MAX).max(1);
+    let last_start = time_ms.div_euclid(every).checked_mul(every);
+    // Starts lie `every` apart; the first that still holds the time is less than `size` before it.
+    let back = (size - 1) / every;
+    (0..=back).rev().filter_map(move |steps| {
+        let start = last_start?.checked_sub(steps.checked_mul(every)?)?;
+        let end = start.checked_add(size)?;
+        (end > time_ms).then_some(end)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Emit;
+
+    fn window(size_ms: u64, every_ms: u64) -> Window {
+        Window { size_ms, every_ms, grace_ms: 0, emit: Emit::Final, implied: false }
+    }
+
+    fn ends(size_ms: u64, every_ms: u64, time_ms: i64) -> Vec<i64> {
+        ends_of(&window(size_ms, every_ms), time_ms).collect()
+    }
+
+    #[test]
+    fn a_time_lies_in_one_tumbling_window() {
+        assert_eq!(ends(10, 10, 0), [10]);
+        assert_eq!(ends(10, 10, 9), [10]);
+        assert_eq!(ends(10, 10, 10), [20]);
+        assert_eq!(ends(10, 10, -1), [0]);
+    }
+
+    #[test]
+    fn a_time_lies_in_several_hopping_windows() {
+        assert_eq!(ends(10, 5, 12), [15, 20]);
+        assert_eq!(ends(10, 3, 12), [13, 16, 19, 22]);
+        assert_eq!(ends(10, 20, 5), [10]);
+        assert_eq!(ends(10, 20, 15), [0i64; 0]);
+    }
+
+    #[test]
+    fn times_at_the_edge_of_the_range_do_not_overflow() {
+        assert_eq!(ends(10, 10, i64::MAX), [0i64; 0]);
+        assert_eq!(ends(10, 10, i64::MIN).len(), 0);
+    }
+
+    #[test]
+    fn windows_come_due_in_order() {
+        let mut windows: Windows<u64> = Windows::default();
+        for (end, key) in [(20, b"a"), (10, b"b"), (10, b"c"), (10, b"b")] {
+            *windows.change(end, key) += 1;
+        }
+        assert_eq!(windows.take_due(9), None);
+        let (end, slots) = windows.take_due(20).unwrap();
+        let found: Vec<_> = slots
+            .iter()
+            .filter_map(|slot| windows.store.at(*slot))
+            .map(|(key, value)| (split_key(key).unwrap().1.to_vec(), *value))
+            .collect();
+        assert_eq!((end, found), (10, vec![(b"b".to_vec(), 2), (b"c".to_vec(), 1)]));
+        assert_eq!(windows.first_end_ms(), Some(20));
+        windows.store.roll_back();
+        windows.reorder();
+        assert_eq!(windows.open_count(), 0);
+    }
+}
