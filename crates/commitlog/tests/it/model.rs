@@ -226,8 +226,13 @@ fn check_find(opened: &Opened, model: &Model, time: i64) {
     assert_eq!(max.map(|(_, stamp)| stamp), newest);
 }
 
+/// Failures print their input; no file of them is kept in the tree.
+fn config_of_cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config_of_cases(96))]
 
     #[test]
     fn the_log_does_what_its_model_does(ops in vec(op(), 1..40)) {

@@ -202,14 +202,14 @@ fn the_flusher_runs_until_it_is_closed_or_abandoned() {
         let Store { flusher, queue, .. } = Store::with(options, Arc::clone(&clock));
         std::thread::scope(|scope| {
             scope.spawn(move || flusher.run());
-            let (sender, receiver) = mpsc::channel();
+            let (sender, receiver) = mpsc::sync_channel(1);
             let then = Box::new(move |opened: Result<_, _>| sender.send(opened.is_ok()).unwrap());
             let (name, topic_id) = ("orders-0".to_owned(), crate::store::TOPIC);
             let config = LogConfig::default();
             queue.try_submit(Command::Open { name, topic_id, config, lazy: true, then }).unwrap();
             assert!(receiver.recv().unwrap());
             if !abandon {
-                let (sender, receiver) = mpsc::channel();
+                let (sender, receiver) = mpsc::sync_channel(1);
                 let then =
                     Box::new(move |closed: Result<_, _>| sender.send(closed.is_ok()).unwrap());
                 queue.try_submit(Command::Close { then }).unwrap();
