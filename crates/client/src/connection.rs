@@ -37,6 +37,8 @@ pub(crate) type OnAnswer = Box<dyn FnOnce(Result<Bytes, ClientError>) + Send>;
 
 /// One connection.
 pub(crate) struct Connection {
+    /// Tells connections of a client apart.
+    pub(crate) id: u64,
     shared: Arc<Shared>,
     reader: Task<()>,
     pub(crate) versions: Versions,
@@ -93,6 +95,7 @@ impl Connection {
     /// Takes over a fresh connection; it speaks ApiVersions only until `versions` are set.
     pub(crate) fn start(
         connection: runtime::stream::Connection,
+        id: u64,
         client_id: &str,
         request_timeout: Duration,
     ) -> Self {
@@ -102,6 +105,7 @@ impl Connection {
         let look_every = (request_timeout / TIMEOUT_CHECKS).max(TIMEOUT_CHECK_EVERY_MIN);
         let reading = read_answers(reader, Arc::clone(&shared), look_every);
         Self {
+            id,
             shared,
             reader: task::spawn("client-reader", reading),
             versions: Versions::default(),

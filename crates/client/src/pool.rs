@@ -50,7 +50,7 @@ pub(crate) struct Pool {
     // ends earlier, and is busy with other things.
     home: Home,
     slots: Mutex<BTreeMap<(i32, Lane), Arc<Slot>>>,
-    next_lane: AtomicU64,
+    next_id: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -78,12 +78,12 @@ impl Slot {
 impl Pool {
     pub(crate) fn new(options: ClientOptions) -> Self {
         let home = Home::current();
-        Self { options, home, slots: Mutex::default(), next_lane: AtomicU64::new(0) }
+        Self { options, home, slots: Mutex::default(), next_id: AtomicU64::new(0) }
     }
 
     /// A lane that nobody else uses.
     pub(crate) fn own_lane(&self) -> Lane {
-        Lane::Own(self.next_lane.fetch_add(1, Ordering::Relaxed))
+        Lane::Own(self.next_id.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Closes the connections of a lane.
@@ -157,7 +157,8 @@ impl Pool {
     }
 
     async fn connect(&self, address: &Address, lane: Lane) -> Result<Arc<Connection>, ClientError> {
-        let connecting = connect(self.options.clone(), address.clone());
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let connecting = connect(self.options.clone(), address.clone(), id);
         match lane {
             Lane::Own(_) => connecting.await,
             Lane::Shared => {
@@ -168,7 +169,11 @@ impl Pool {
     }
 }
 
-async fn connect(options: ClientOptions, address: Address) -> Result<Arc<Connection>, ClientError> {
+async fn connect(
+    options: ClientOptions,
+    address: Address,
+    id: u64,
+) -> Result<Arc<Connection>, ClientError> {
     let timeout = options.connect_timeout;
     let connecting = async {
         match &options.bootstrap {
@@ -179,7 +184,7 @@ async fn connect(options: ClientOptions, address: Address) -> Result<Arc<Connect
     let connected = timer::timeout(timeout, connecting).await;
     let connected = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     let stream = connected.map_err(|error| unreachable(&address, error))?;
-    let connection = Connection::start(stream, &options.client_id, options.request_timeout);
+    let connection = Connection::start(stream, id, &options.client_id, options.request_timeout);
     match timer::timeout(timeout, handshake(connection, &address)).await {
         Ok(connection) => connection.map(Arc::new),
         Err(_) => Err(ClientError::TimedOut { what: "ApiVersions", after: timeout }),

@@ -225,8 +225,9 @@ impl Shared {
         }
         let parts =
             Parts { timestamp, key: record.key, value: record.value, headers: record.headers };
-        let name = Arc::clone(machine.topic_name(topic));
-        let opening = || (self.client.clock().steady_ms(), Token::new(name, partition));
+        let opening = |name: &Arc<str>| {
+            (self.client.clock().steady_ms(), Token::new(Arc::clone(name), partition))
+        };
         match machine.append(Slot { topic, partition }, &parts, opening) {
             Appended::Taken { token, index, wakes } => {
                 let result = make(token, index);

@@ -200,7 +200,7 @@ impl TransactionalProducer {
             headers: record.headers,
         };
         let clock = self.client.clock();
-        match self.machine.append(slot, &parts, || (clock.steady_ms(), ())) {
+        match self.machine.append(slot, &parts, |_| (clock.steady_ms(), ())) {
             Appended::Taken { .. } => Ok(()),
             Appended::Full => Err(ClientError::BufferFull),
         }
@@ -450,21 +450,28 @@ impl TransactionalProducer {
             }
         }
         for shipment in plan.shipments {
+            // What has come back meanwhile holds its partition, so it must be known by now.
+            while let Some(answer) = self.inbox.take() {
+                plan.finished.extend(self.complete(answer));
+            }
             self.send(shipment).await;
         }
         self.check(plan.finished).await?;
         Ok(plan.wake_at_ms)
     }
 
-    async fn send(&self, shipment: Shipment) {
-        let Shipment { request: number, node, parcels } = shipment;
-        let sent = build_all(parcels, true);
-        let message = request(&sent, &self.terms, |topic| self.machine.topic_name(topic));
-        let ticket = Ticket::new(&self.inbox, Answer::new(number, sent));
+    async fn send(&mut self, shipment: Shipment) {
+        let (number, node) = (shipment.request, shipment.node);
         let connected = self.client.node(node, self.lane).await.and_then(|connection| {
             let version = connection.versions.up_to(ApiKey::Produce, PRODUCE_VERSION_MAX)?;
+            if !self.machine.may_send(&shipment, connection.id) {
+                return Err(ClientError::Disconnected { peer: String::new() });
+            }
             Ok((connection, version))
         });
+        let sent = build_all(shipment.parcels, true);
+        let message = request(&sent, &self.terms, |topic| self.machine.topic_name(topic));
+        let ticket = Ticket::new(&self.inbox, Answer::new(number, sent));
         match connected {
             Ok((connection, version)) => {
                 let on_answer =

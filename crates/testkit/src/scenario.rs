@@ -5,6 +5,7 @@
 
 mod admin;
 mod consume;
+mod faulty;
 mod group;
 mod produce;
 mod transact;
@@ -88,6 +89,9 @@ pub fn all() -> Vec<Scenario> {
         group:
             members_share_the_partitions_and_take_over_from_who_leaves,
             a_group_goes_on_where_it_stopped;
+        faulty:
+            records_arrive_once_and_in_order_though_connections_break,
+            transactions_count_once_though_connections_break;
     ]
 }
 

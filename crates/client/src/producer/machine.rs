@@ -39,7 +39,7 @@ pub(crate) struct Machine<T> {
     registered: BTreeSet<Slot>,
     served: Option<Slot>,
     outstanding: BTreeSet<u64>,
-    requests: BTreeMap<u64, i32>,
+    requests: BTreeMap<u64, Request>,
     buffered_bytes: usize,
     next_id: u64,
     next_request: u64,
@@ -47,6 +47,14 @@ pub(crate) struct Machine<T> {
     is_renewing: bool,
     has_gap: bool,
     refresh: BTreeSet<usize>,
+}
+
+/// A request that has been planned and has not come back.
+#[derive(Debug, Clone, Copy)]
+struct Request {
+    node: i32,
+    /// The connection that carries it, once it has been handed over.
+    connection: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -124,12 +132,13 @@ impl<T> Machine<T> {
         }
     }
 
-    /// Appends a record; `opening` gives the time in milliseconds and a token for a new batch.
+    /// Appends a record; `opening` gives the time in milliseconds and a token for a new batch, out
+    /// of its topic's name.
     pub(crate) fn append(
         &mut self,
         slot: Slot,
         parts: &Parts<'_>,
-        opening: impl FnOnce() -> (u64, T),
+        opening: impl FnOnce(&Arc<str>) -> (u64, T),
     ) -> Appended<'_, T> {
         if self.buffered_bytes >= self.rules.buffer_bytes_max {
             return Appended::Full;
@@ -148,7 +157,7 @@ impl<T> Machine<T> {
             }
         }
         if lane.open.is_none() {
-            let (born_ms, token) = opening();
+            let (born_ms, token) = opening(&topic.name);
             let hint = lane.last_bytes;
             lane.open = Some(Batch::open(&self.rules, self.next_id, hint, (born_ms, token)));
             if !lane.is_registered {
@@ -263,6 +272,7 @@ impl<T> Machine<T> {
         for lane in self.topics.iter_mut().flat_map(|topic| &mut topic.lanes) {
             lane.next_sequence = 0;
             lane.is_broken = false;
+            lane.is_established = false;
             for batch in &mut lane.queue {
                 batch.number = None;
                 if let Body::Built(bytes) = &batch.body {
@@ -339,7 +349,7 @@ impl<T> Machine<T> {
                 plan.wake_at(now_ms + self.rules.retry_ms);
                 continue;
             };
-            let used = self.requests.values().filter(|other| **other == node).count();
+            let used = self.requests.values().filter(|other| other.node == node).count();
             let (bytes, parcels) = requests.entry(node).or_default();
             let has_room = *bytes < self.rules.request_bytes_max;
             if used >= self.rules.in_flight_max || !has_room {
@@ -356,7 +366,7 @@ impl<T> Machine<T> {
             if !parcels.is_empty() {
                 let request = self.next_request;
                 self.next_request += 1;
-                self.requests.insert(request, node);
+                self.requests.insert(request, Request { node, connection: None });
                 plan.shipments.push(Shipment { request, node, parcels });
             }
         }
@@ -390,7 +400,12 @@ impl<T> Machine<T> {
             }
             lane.close_open();
         }
-        if self.is_renewing && lane.queue.front()?.number.is_none() {
+        let is_new = lane.queue.front()?.number.is_none();
+        // A leader that knows nothing of a producer takes any first sequence. So the first batch
+        // goes alone, or a later one might be taken while the first was refused; and what is sent
+        // again goes alone, for nobody knows what the leader has.
+        let is_alone = !is_new || (self.rules.is_idempotent && !lane.is_established);
+        if (self.is_renewing && is_new) || (is_alone && !lane.in_flight.is_empty()) {
             return None;
         }
         let mut batch = lane.queue.pop_front()?;
@@ -445,6 +460,23 @@ impl<T> Machine<T> {
         }
     }
 
+    /// Whether a request may go over this connection, asked right before it does. If not, its
+    /// batches must be given back as lost: one connection keeps requests in order, two do not,
+    /// and behind a batch that has come back nothing may be sent.
+    pub(crate) fn may_send(&mut self, shipment: &Shipment, connection: u64) -> bool {
+        let is_held =
+            |parcel: &Parcel| self.topics[parcel.slot.topic].lanes[parcel.slot.partition].is_held;
+        let is_elsewhere = |other: &Request| {
+            other.node == shipment.node && other.connection.is_some_and(|it| it != connection)
+        };
+        if shipment.parcels.iter().any(is_held) || self.requests.values().any(is_elsewhere) {
+            return false;
+        }
+        let connection = Some(connection);
+        let request = Request { node: shipment.node, connection };
+        self.requests.insert(shipment.request, request).is_some()
+    }
+
     /// The answer to a request: what became of its batches. Bodies come back for repetitions.
     pub(crate) fn complete(
         &mut self,
@@ -483,6 +515,7 @@ impl<T> Machine<T> {
             }
             match verdict.end {
                 Some(result) => {
+                    lane.is_established |= result.is_ok();
                     self.has_gap |= result.is_err();
                     self.outstanding.remove(&batch.id);
                     self.buffered_bytes -= batch.bytes;

@@ -118,19 +118,22 @@ async fn ship(shared: &Arc<Shared>, plan: Plan<Token>) {
 }
 
 async fn send(shared: &Arc<Shared>, shipment: Shipment) {
-    let Shipment { request: number, node, parcels } = shipment;
-    let sent = build_all(parcels, false);
-    let request = {
-        let machine = shared.machine();
-        request(&sent, &shared.terms, |topic| machine.topic_name(topic))
-    };
+    let (number, node) = (shipment.request, shipment.node);
     let connected = shared.client.node(node, shared.lane).await.and_then(|connection| {
         let version = connection.versions.up_to(ApiKey::Produce, PRODUCE_VERSION_MAX)?;
+        if !shared.machine().may_send(&shipment, connection.id) {
+            return Err(ClientError::Disconnected { peer: String::new() });
+        }
         Ok((connection, version))
     });
+    let sent = build_all(shipment.parcels, false);
     let (connection, version) = match connected {
         Ok(connected) => connected,
         Err(error) => return answered(shared, number, sent, &Err(error)),
+    };
+    let request = {
+        let machine = shared.machine();
+        request(&sent, &shared.terms, |topic| machine.topic_name(topic))
     };
     if shared.options.acks == Acks::None {
         let told = connection.tell(&request, version).await;

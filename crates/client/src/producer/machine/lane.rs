@@ -18,6 +18,8 @@ pub(super) struct Lane<T> {
     pub(super) is_held: bool,
     /// The broker cannot place our sequences any more.
     pub(super) is_broken: bool,
+    /// The leader has taken a batch of our identity, so it insists on the next sequence.
+    pub(super) is_established: bool,
     /// The transaction coordinator knows of this partition.
     pub(super) is_registered: bool,
     /// Size of the last batch that was closed, as a hint for the next.
@@ -46,6 +48,7 @@ impl<T> Default for Lane<T> {
             retry_at_ms: 0,
             is_held: false,
             is_broken: false,
+            is_established: false,
             is_registered: false,
             last_bytes: 0,
         }
