@@ -39,7 +39,7 @@ fn children(rest: &mut &[&str], level: usize) -> Tree {
     let mut named = Vec::new();
     while let Some(line) = rest.first().filter(|line| depth(line) == level) {
         *rest = &rest[1..];
-        let (name, value) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
+        let (name, value) = line.trim().split_once(' ').unwrap_or_else(|| (line.trim(), ""));
         let value = match value {
             "" => children(rest, level + 1),
             value => Tree::Leaf(value.to_owned()),
