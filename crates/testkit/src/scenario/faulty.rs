@@ -1,5 +1,6 @@
 //! Scenarios over a network that cuts connections: before a request arrives, and before its answer
-//! does, so that clients must repeat themselves without knowing what has happened.
+//! does, so that clients must repeat themselves without knowing what has happened. A failure names
+//! the seed of its cuts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -117,17 +118,10 @@ async fn carry(near: Connection, far: Connection, wire: &Wire) {
     }
 }
 
-fn seed() -> u64 {
-    let seed = SystemRandom.next_u64();
-    // A failure is only worth something when it can be seen again.
-    tracing::info!(seed, "faulty network");
-    seed
-}
-
 pub(super) async fn records_arrive_once_and_in_order_though_connections_break(
     cluster: Cluster,
 ) -> Result<(), ClientError> {
-    let seed = seed();
+    let seed = SystemRandom.next_u64();
     let network = Network::new(&cluster, seed);
     let client = network.client().await?;
     let topic = fresh_topic(&client, 2).await?;
@@ -214,7 +208,7 @@ impl Copier {
 pub(super) async fn transactions_count_once_though_connections_break(
     cluster: Cluster,
 ) -> Result<(), ClientError> {
-    let seed = seed();
+    let seed = SystemRandom.next_u64();
     let network = Network::new(&cluster, seed);
     let client = network.client().await?;
     let target = fresh_topic(&client, 2).await?;
