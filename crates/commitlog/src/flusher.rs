@@ -156,7 +156,10 @@ impl Flusher {
         let (logs, cuts) = flusher.look_around()?;
         if !flusher.knows_points {
             // From now on a missing file means damage, and a missing line a new log.
-            flusher.store_checkpoints()?;
+            match flusher.store_recovery_points() {
+                Err(error) if !error.is_storage_full() => return Err(error),
+                _ => {}
+            }
         }
         // Gone before anything is written: the next end counts only when it says so itself.
         disk.remove_file(&clean_path).map_err(Error::io("remove", &clean_path))?;
@@ -552,8 +555,12 @@ impl Flusher {
         self.store_log_starts()?;
         checkpoint::store_offsets(&*disk, &root.join(format::HIGH_WATERMARK_FILE), &highs)?;
         checkpoint::store_offsets(&*disk, &root.join(format::CLEANER_FILE), &self.cleaned)?;
-        let path = root.join(format::RECOVERY_POINT_FILE);
-        checkpoint::store_offsets(&*disk, &path, &self.recovery_points)
+        self.store_recovery_points()
+    }
+
+    fn store_recovery_points(&self) -> Result<(), Error> {
+        let path = self.env.root.join(format::RECOVERY_POINT_FILE);
+        checkpoint::store_offsets(&*self.env.disk, &path, &self.recovery_points)
     }
 
     /// Flushes everything and leaves the mark of a clean end, if it is one.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use base::disk::Disk;
+use base::disk::{Disk, OpenMode};
 use base::uuid::Uuid;
 
 use crate::error::Error;
@@ -64,11 +64,14 @@ fn load_identity(disk: &dyn Disk, path: &Path) -> Result<Identity, Error> {
     })
 }
 
-/// Writes a log's topic id into its folder.
+/// Writes a log's topic id into its folder. A torn file reads as none and is written again, so
+/// it need not be replaced as a whole; its name needs a flush of the folder.
 pub(crate) fn store_topic_id(disk: &dyn Disk, dir: &Path, id: Uuid) -> Result<(), Error> {
     let path = dir.join(format::PARTITION_FILE);
     let text = format!("version: 0\ntopic_id: {id}\n");
-    disk.replace(&path, text.as_bytes()).map_err(Error::io("replace", &path))
+    let file = disk.open(&path, OpenMode::Truncate).map_err(Error::io("open", &path))?;
+    file.write_at(text.as_bytes(), 0).map_err(Error::io("write", &path))?;
+    file.sync_data().map_err(Error::io("flush", &path))
 }
 
 /// The topic id in a log's folder; none when the file is missing or damaged.

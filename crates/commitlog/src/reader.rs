@@ -152,7 +152,8 @@ impl LogReader {
     /// watermark.
     #[must_use]
     pub fn last_stable_offset(&self) -> i64 {
-        self.stable.load(Ordering::Acquire)
+        // Deletion may have taken the first records of an open transaction.
+        self.stable.load(Ordering::Acquire).max(self.log_start_offset())
     }
 
     /// The offset that the next record will get.

@@ -1,5 +1,8 @@
 //! The power goes at every operation of a workload; nothing that was promised is lost.
 
+use std::path::Path;
+
+use base::disk::{Disk, MemoryDisk};
 use commitlog::{Cleanup, Durability};
 use simulator::crash::{Workload, check_every_cut};
 
@@ -30,4 +33,15 @@ fn a_log_that_leaves_flushing_to_the_system_still_is_a_prefix() {
 #[test]
 fn a_compacted_log_keeps_the_last_value_of_every_key_at_every_cut() {
     check_flushed(4, Cleanup::Compact);
+}
+
+#[test]
+fn the_compacted_workload_is_compacted() {
+    let (durability, cleanup) = (Durability::Flush, Cleanup::Compact);
+    let disk = MemoryDisk::new();
+    let workload = Workload { seed: 4, steps: 40, durability, cleanup };
+    let sent = workload.run(&disk).acknowledged();
+    let cleaned = disk.read(Path::new("log/cleaner-offset-checkpoint")).unwrap();
+    let text = String::from_utf8(cleaned.to_vec()).unwrap();
+    assert!(sent > 20 && text.lines().count() > 2, "{sent} appends, {text}");
 }

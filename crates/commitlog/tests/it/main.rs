@@ -9,4 +9,5 @@ mod full;
 mod model;
 mod producers;
 mod store;
+mod threads;
 mod upkeep;
