@@ -66,6 +66,8 @@ pub(crate) struct Loaded {
     pub next_offset: i64,
     pub log_start: i64,
     pub cuts: Vec<Cut>,
+    /// Whether the files are as a clean end left them.
+    pub is_stored: bool,
 }
 
 /// Opens a log's folder; none when it holds no segment yet.
@@ -101,7 +103,7 @@ fn load_once(options: &LoadOptions) -> Result<Option<Loaded>, Error> {
         load.restart_at(&mut names, start)?;
         (dirty_from, next_offset) = (0, start);
     }
-    load.drop_snapshots_behind(&names, next_offset)?;
+    load.drop_stray_snapshots(&names, next_offset)?;
     let dirty_base = load.segments.get(dirty_from).map(|segment| segment.base);
     let (producers, replayed) = load.replay_producers(&names, dirty_base, next_offset)?;
     let mut epochs = match Epochs::load(disk, &dir.join(format::EPOCH_FILE)) {
@@ -115,7 +117,17 @@ fn load_once(options: &LoadOptions) -> Result<Option<Loaded>, Error> {
     let log_start = options.log_start.unwrap_or(first).max(first).min(next_offset);
     let growth = load.growth.take().expect("a log with segments has a last one");
     let Load { segments, cuts, .. } = load;
-    Ok(Some(Loaded { segments, growth, producers, epochs, next_offset, log_start, cuts }))
+    let is_stored = options.clean && dirty_base.is_none() && cuts.is_empty();
+    Ok(Some(Loaded {
+        segments,
+        growth,
+        producers,
+        epochs,
+        next_offset,
+        log_start,
+        cuts,
+        is_stored,
+    }))
 }
 
 /// The files of a folder that matter, by offset.
@@ -402,9 +414,15 @@ impl Load<'_> {
         self.options.disk.sync_dir(dir).map_err(Error::io("flush", dir))
     }
 
-    fn drop_snapshots_behind(&self, names: &Names, end: i64) -> Result<(), Error> {
-        for offset in names.snapshots.iter().filter(|offset| **offset > end) {
-            remove(&*self.options.disk, &format::file(&self.options.dir, *offset, SNAPSHOT))?;
+    /// Removes snapshots behind the end, which speak of batches that were lost, and those of
+    /// earlier clean ends, which the segments' own make superfluous.
+    fn drop_stray_snapshots(&self, names: &Names, end: i64) -> Result<(), Error> {
+        let newest = names.snapshots.iter().copied().filter(|offset| *offset <= end).max();
+        let is_base = |offset: i64| self.segments.iter().any(|segment| segment.base == offset);
+        for offset in &names.snapshots {
+            if *offset > end || (Some(*offset) != newest && !is_base(*offset)) {
+                remove(&*self.options.disk, &format::file(&self.options.dir, *offset, SNAPSHOT))?;
+            }
         }
         Ok(())
     }

@@ -56,6 +56,8 @@ pub(crate) struct Log {
     pub(crate) epochs_changed: bool,
     /// Everything before it was looked at by the cleaner.
     pub(crate) cleaned_to: i64,
+    /// Whether the files are as a clean end leaves them.
+    is_stored: bool,
 }
 
 /// The segment that is written.
@@ -117,6 +119,7 @@ impl Log {
             failure: None,
             epochs_changed: false,
             cleaned_to: 0,
+            is_stored: false,
         }
     }
 
@@ -131,6 +134,7 @@ impl Log {
         self.active = Some(Active { segment, growth, created_ms });
         self.next_offset = next_offset;
         self.flushed_end = next_offset;
+        self.is_stored = loaded.is_stored;
         self.reader.set_end(next_offset);
         self.reader.set_log_start(log_start);
         self.publish();
@@ -181,6 +185,7 @@ impl Log {
     }
 
     pub(crate) fn open_segment(&mut self, base: i64) -> Result<(), Error> {
+        self.is_stored = false;
         let interval_bytes = self.config.index_interval_bytes;
         let tables = Tables::growing(crate::index::Lookup::default());
         let parts = Parts { tables, aborted: Vec::new(), interval_bytes };
@@ -287,6 +292,7 @@ impl Log {
 
     fn note_written(&mut self, staged: Staged) {
         let Staged { bytes, headers, overlay, answers, .. } = staged;
+        self.is_stored = false;
         let active = self.active.as_mut().expect("batches were written to it");
         let segment = Arc::clone(&active.segment);
         let growth = &mut active.growth;
@@ -430,7 +436,9 @@ impl Log {
         if self.is_failed() {
             return Err(Error::Failed { name: self.name.clone() });
         }
-        let Some(active) = &self.active else { return Ok(()) };
+        let Some(active) = self.active.as_ref().filter(|_| !self.is_stored) else {
+            return Ok(());
+        };
         active.segment.store_tables(&active.growth)?;
         self.store_aborted_digests()?;
         let path = format::file(&self.dir, self.next_offset, format::SNAPSHOT);
