@@ -185,10 +185,11 @@ impl LogReader {
         let from = range.from;
         self.check_range(from)?;
         let nothing = ReadSlice { base_offset: from, chunks: Vec::new(), bytes: 0 };
-        let window = self.window(from, range.until)?;
-        for (segment, end) in &window {
-            let Some(place) = segment.place_of(from, *end)? else { continue };
-            let upto = slice_end(segment, &place, *end, &range)?;
+        let mut skip = 0;
+        while let Some((segment, end)) = self.nth_from(from, range.until, skip)? {
+            skip += 1;
+            let Some(place) = segment.place_of(from, end)? else { continue };
+            let upto = slice_end(&segment, &place, end, &range)?;
             if upto == place.position {
                 return Ok(nothing);
             }
@@ -369,6 +370,37 @@ impl LogReader {
             *end = place.position;
         }
         Ok(window)
+    }
+
+    /// One segment of what [`LogReader::window`] gives, counted from the first.
+    fn nth_from(
+        &self,
+        from: i64,
+        until: Bound,
+        skip: usize,
+    ) -> Result<Option<(Arc<Segment>, u64)>, Error> {
+        let (segment, end, stable) = {
+            let view = self.view.read().expect("no holder of the view panics");
+            let at = first_segment(&view.segments, from) + skip;
+            let Some(segment) = view.segments.get(at) else { return Ok(None) };
+            let mark = view.high_mark;
+            let end = match segment.base.cmp(&mark.segment_base) {
+                std::cmp::Ordering::Less => segment.bytes(),
+                std::cmp::Ordering::Equal => mark.position,
+                std::cmp::Ordering::Greater => return Ok(None),
+            };
+            let open = until == Bound::LastStable && view.stable < view.high;
+            let ends_here = view.segments.get(at + 1).is_none_or(|next| next.base > view.stable);
+            if open && (from >= view.stable || segment.base >= view.stable) {
+                return Ok(None);
+            }
+            (Arc::clone(segment), end, (open && ends_here).then_some(view.stable))
+        };
+        let place = match stable {
+            Some(stable) => segment.place_of(stable, end)?,
+            None => None,
+        };
+        Ok(Some((segment, place.map_or(end, |place| place.position))))
     }
 
     fn segments_from(&self, from: i64) -> Vec<Arc<Segment>> {
