@@ -101,13 +101,14 @@ fn partitions(broker: &Broker, wanted: &CreatableTopic) -> Result<i32, Refusal> 
         return Err(Refusal::new(ErrorCode::INVALID_PARTITIONS, message));
     }
     if replicas == 0 || replicas < -1 {
-        let message = "Replication factor was set to an invalid non-positive value.";
+        let message = "Replication factor must be larger than 0, or -1 to use the default value.";
         return Err(Refusal::new(ErrorCode::INVALID_REPLICATION_FACTOR, message));
     }
     if replicas > 1 {
         let message = format!(
             "Unable to replicate the partition {replicas} time(s): The target replication factor \
-             of {replicas} cannot be reached because only 1 broker(s) are registered."
+             of {replicas} cannot be reached because only 1 broker(s) are registered or some \
+             brokers have all their log directories cordoned."
         );
         return Err(Refusal::new(ErrorCode::INVALID_REPLICATION_FACTOR, message));
     }

@@ -3,7 +3,7 @@
 //! By name, from version 6 on also by id. An answer means that no client sees the topic any more
 //! and that its files bear names which no start opens again; they are unlinked a little later.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use base::uuid::Uuid;
 use protocol::error_code::ErrorCode;
@@ -21,17 +21,24 @@ pub(crate) async fn handle(
     request: DeleteTopicsRequest,
 ) -> DeleteTopicsResponse {
     let by_name = |name| DeleteTopicState { name: Some(name), topic_id: Uuid::ZERO };
-    let wanted = request.topics.into_iter().chain(request.topic_names.into_iter().map(by_name));
+    let wanted: Vec<DeleteTopicState> =
+        request.topics.into_iter().chain(request.topic_names.into_iter().map(by_name)).collect();
+    let mut times = BTreeMap::new();
+    for topic in &wanted {
+        *times.entry((topic.name.clone(), topic.topic_id)).or_insert(0) += 1;
+    }
     let mut response = DeleteTopicsResponse::default();
-    let mut seen = BTreeSet::new();
     for topic in wanted {
         let (name, topic_id) = (topic.name.clone(), topic.topic_id);
-        let outcome = if seen.insert((name.clone(), topic_id)) {
-            delete(broker, topic).await
-        } else {
-            let what = if name.is_some() { "name" } else { "id" };
-            let message = format!("Duplicate topic {what}.");
-            Err(Refusal::new(ErrorCode::INVALID_REQUEST, message))
+        // What is named twice is refused once, and stays.
+        let outcome = match times.remove(&(name.clone(), topic_id)) {
+            Some(1) => delete(broker, topic).await,
+            Some(_) => {
+                let what = if name.is_some() { "name" } else { "id" };
+                let message = format!("Duplicate topic {what}.");
+                Err(Refusal::new(ErrorCode::INVALID_REQUEST, message))
+            }
+            None => continue,
         };
         response.responses.push(match outcome {
             Ok((name, topic_id)) => DeletableTopicResult {

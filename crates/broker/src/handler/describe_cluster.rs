@@ -12,6 +12,8 @@ use crate::broker::Broker;
 use crate::handler::{CLUSTER_OPERATIONS, Call, NO_OPERATIONS};
 
 const ENDPOINT_BROKERS: i8 = 1;
+const ENDPOINT_CONTROLLERS: i8 = 2;
+const UNSUPPORTED_ENDPOINT_TYPE: ErrorCode = ErrorCode(115);
 const MISMATCHED_ENDPOINT_TYPE: ErrorCode = ErrorCode(114);
 
 pub(crate) fn handle(
@@ -19,14 +21,20 @@ pub(crate) fn handle(
     call: &Call,
     request: &DescribeClusterRequest,
 ) -> DescribeClusterResponse {
-    if call.version >= 1 && request.endpoint_type != ENDPOINT_BROKERS {
+    let (code, message) = match request.endpoint_type {
+        _ if call.version < 1 => (ErrorCode::NONE, None),
+        ENDPOINT_BROKERS => (ErrorCode::NONE, None),
+        ENDPOINT_CONTROLLERS => {
+            let message = "The request was sent to an endpoint of type BROKER, but we wanted an \
+                           endpoint of type CONTROLLER";
+            (MISMATCHED_ENDPOINT_TYPE, Some(message.to_owned()))
+        }
+        other => (UNSUPPORTED_ENDPOINT_TYPE, Some(format!("Unsupported endpoint type {other}"))),
+    };
+    if !code.is_none() {
         return DescribeClusterResponse {
-            error_code: MISMATCHED_ENDPOINT_TYPE.0,
-            error_message: Some(
-                "The request was sent to an endpoint of the wrong type: brokers answer for \
-                 brokers."
-                    .to_owned(),
-            ),
+            error_code: code.0,
+            error_message: message,
             endpoint_type: ENDPOINT_BROKERS,
             ..DescribeClusterResponse::default()
         };

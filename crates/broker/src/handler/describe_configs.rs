@@ -14,7 +14,7 @@ use protocol::messages::describe_configs::{
 use crate::broker::Broker;
 use crate::config::{Definition, Kind, Sourced, candidates, source, topic};
 use crate::handler::resource;
-use crate::metadata::machine::Refusal;
+use crate::metadata::machine::{Refusal, check_name};
 
 /// What of each config the client wants to see.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +68,7 @@ fn describe_topic(
     listed: &dyn Fn(&str) -> bool,
     wanted: Wanted,
 ) -> Result<Vec<DescribeConfigsResourceResult>, Refusal> {
+    check_name(name)?;
     let found = broker.metadata.topic(name).ok_or_else(|| {
         let message = "This server does not host this topic-partition.";
         Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message)

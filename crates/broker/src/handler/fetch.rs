@@ -200,6 +200,10 @@ fn read(
         ..PartitionData::default()
     };
     if let Some(diverging) = diverging(place, wanted) {
+        if diverging.epoch < 0 {
+            // The client's epoch is none of this log's, so there is no place to go back to.
+            return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
+        }
         data.diverging_epoch = diverging;
         return Ok(data);
     }

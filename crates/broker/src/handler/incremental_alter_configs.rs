@@ -70,6 +70,10 @@ async fn alter(
 
 fn alter_topic(broker: &Broker, asked: &AlterConfigsResource) -> Result<MetadataEvent, Refusal> {
     let name = &asked.resource_name;
+    if name.is_empty() {
+        let message = "Default topic resources are not allowed.";
+        return Err(Refusal::new(ErrorCode::INVALID_REQUEST, message));
+    }
     let found = broker.metadata.topic(name).ok_or_else(|| {
         let message = format!("The topic '{name}' does not exist.");
         Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message)
@@ -97,7 +101,7 @@ fn alter_broker(broker: &Broker, asked: &AlterConfigsResource) -> Result<Metadat
         let definition = broker_config::find(name)
             .filter(|_| broker_config::is_dynamic(name))
             .ok_or_else(|| {
-                let message = format!("Cannot update these configs dynamically: Set({name})");
+                let message = format!("Cannot update these configs dynamically: [{name}]");
                 Refusal::new(ErrorCode::INVALID_REQUEST, message)
             })?;
         let now = broker.metadata.with(|machine| {

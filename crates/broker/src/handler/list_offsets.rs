@@ -82,6 +82,7 @@ fn look_up(
         EARLIEST_LOCAL => 8,
         LATEST_TIERED => 9,
         EARLIEST_PENDING_UPLOAD => 11,
+        unknown if unknown < EARLIEST_PENDING_UPLOAD => i16::MAX,
         _ => 0,
     };
     if version < since {

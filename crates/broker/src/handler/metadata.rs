@@ -36,7 +36,7 @@ pub(crate) async fn handle(
         _ => topics.extend(broker.metadata.topics().iter().map(|topic| found(broker, topic))),
     }
     for topic in &mut topics {
-        if topic.error_code == 0 {
+        if topic.name.is_some() {
             topic.topic_authorized_operations = operations;
         }
     }

@@ -76,7 +76,12 @@ impl From<RecordError> for Refused {
                 records: vec![(index, reason.to_owned())],
             };
         }
-        Self::new(cause.error_code(), cause.to_string())
+        let code = match cause {
+            // Nobody can tell a format of the future from damage.
+            RecordError::UnsupportedMagic(_) => ErrorCode::CORRUPT_MESSAGE,
+            other => other.error_code(),
+        };
+        Self::new(code, cause.to_string())
     }
 }
 

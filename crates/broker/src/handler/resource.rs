@@ -22,6 +22,10 @@ pub(crate) fn check_broker(broker: &Broker, name: &str) -> Result<(), Refusal> {
     if name.parse() == Ok(node) {
         return Ok(());
     }
+    if name.parse::<i32>().is_err() {
+        let message = format!("Broker id must be an integer, but it is: {name}");
+        return Err(Refusal::new(ErrorCode::INVALID_REQUEST, message));
+    }
     let message =
         format!("Unexpected broker id, expected {node} or empty string, but received {name}");
     Err(Refusal::new(ErrorCode::INVALID_REQUEST, message))

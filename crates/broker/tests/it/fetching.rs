@@ -195,6 +195,9 @@ fn a_reader_beyond_the_end_of_its_epoch_is_told_where_that_is() {
         let partition = only(wire.call(12, &request).await);
         let diverging = &partition.diverging_epoch;
         assert_eq!((diverging.epoch, diverging.end_offset), (0, 2));
+        request.topics[0].partitions[0].last_fetched_epoch = 5;
+        let partition = only(wire.call(12, &request).await);
+        assert_eq!(ErrorCode(partition.error_code), ErrorCode::OFFSET_OUT_OF_RANGE);
         for (epoch, expected) in [(0, (0, 2)), (5, (-1, -1))] {
             let request = OffsetForLeaderEpochRequest {
                 topics: vec![OffsetForLeaderTopic {

@@ -292,3 +292,20 @@ fn the_brokers_configs_are_the_topics_defaults() {
         broker.stop().await;
     });
 }
+
+#[test]
+fn a_topic_that_is_named_twice_is_not_deleted() {
+    run(async {
+        let broker = TestBroker::start().await;
+        let mut wire = Wire::new(broker.connect().await);
+        make(&mut wire, "t", 1, &[]).await;
+        let topic = DeleteTopicState { name: Some("t".into()), ..DeleteTopicState::default() };
+        let topics = vec![topic.clone(), topic];
+        let request = DeleteTopicsRequest { topics, ..DeleteTopicsRequest::default() };
+        let answer = wire.call(6, &request).await;
+        let codes: Vec<_> = answer.responses.iter().map(|one| one.error_code).collect();
+        assert_eq!(codes, [ErrorCode::INVALID_REQUEST.0]);
+        assert_eq!(look(&mut wire, "t", false).await.error_code, 0);
+        broker.stop().await;
+    });
+}
