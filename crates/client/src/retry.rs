@@ -9,7 +9,12 @@ use crate::error::ClientError;
 use crate::limits::ATTEMPTS_MAX;
 use crate::options::ClientOptions;
 
-/// Ending a transaction takes brokers about this long after they have answered.
+/// Brokers go on ending a transaction after they have answered. Ours needs a flush for it, which
+/// is over after the few round trips that the first tries take without any pause; timers are no
+/// finer than a millisecond.
+const BRISK_TRIES: u32 = 4;
+
+/// Then Apache Kafka needs about this long.
 const BRISK_PAUSE: Duration = Duration::from_millis(1);
 
 /// The tries of one operation.
@@ -20,6 +25,7 @@ pub(crate) struct Retry<'a> {
     pause_max: Duration,
     deadline: Instant,
     attempts: u32,
+    unpaused: u32,
 }
 
 impl<'a> Retry<'a> {
@@ -30,11 +36,13 @@ impl<'a> Retry<'a> {
             pause_max: options.retry_backoff_max,
             deadline: timer::now() + options.retry_total,
             attempts: 0,
+            unpaused: 0,
         }
     }
 
-    /// Starts with a pause of a millisecond, for what is usually over by then.
+    /// Starts without pauses and goes on with short ones, for what is usually over by then.
     pub(crate) fn brisk(mut self) -> Self {
+        self.unpaused = BRISK_TRIES;
         self.pause = BRISK_PAUSE.min(self.pause);
         self
     }
@@ -50,6 +58,10 @@ impl<'a> Retry<'a> {
     /// As [`Retry::pause`], for errors of which the caller knows that another try helps.
     pub(crate) async fn pause_for(&mut self, error: ClientError) -> Result<(), ClientError> {
         self.attempts += 1;
+        if self.unpaused > 0 && !error.is_disconnect() {
+            self.unpaused -= 1;
+            return Ok(());
+        }
         let pause = jittered(self.pause, self.rng);
         if self.attempts >= ATTEMPTS_MAX || timer::now() + pause >= self.deadline {
             return Err(error);

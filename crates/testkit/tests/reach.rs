@@ -32,8 +32,8 @@ fn hasty(options: ClientOptions) -> ClientOptions {
 
 async fn loopback() -> (Listener, u16) {
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let listener = Listener::tcp(free).await.unwrap();
-    let port = listener.address().unwrap().port();
+    let listener = Listener::tcp(free).await.expect("a port is free");
+    let port = listener.address().expect("a socket has an address").port();
     (listener, port)
 }
 
