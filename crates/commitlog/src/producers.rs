@@ -376,3 +376,54 @@ impl Overlay {
         self.changed.insert(header.producer_id, producer);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard_of(seen_ms: i64) -> Producer {
+        Producer::from_snapshot(0, -1, seen_ms)
+    }
+
+    fn number(at: i32) -> Written {
+        Written {
+            first_sequence: at,
+            last_sequence: at,
+            last_offset: i64::from(at),
+            offset_delta: 0,
+        }
+    }
+
+    #[test]
+    fn the_longest_silent_are_forgotten_above_the_limit_but_none_in_a_transaction() {
+        let mut producers = Producers::default();
+        let mut open = heard_of(0);
+        open.txn_first_offset = Some(7);
+        producers.insert(0, open);
+        for (id, seen_ms) in (1..).zip(1..).take(PRODUCERS_MAX + 4) {
+            producers.insert(id, heard_of(seen_ms));
+        }
+        producers.expire(1_000_000, 1_000_000);
+        assert_eq!(producers.len(), PRODUCERS_MAX);
+        let ids: Vec<i64> = producers.iter().map(|(id, _)| id).take(2).collect();
+        assert_eq!(ids, [0, 6], "the one in a transaction stays, five others go");
+        producers.expire(2_000_000, 1_000_000);
+        assert_eq!(producers.len(), 1);
+    }
+
+    #[test]
+    fn five_batches_are_remembered_and_older_ones_are_put_before_them() {
+        let mut producer = heard_of(0);
+        for at in 0..i32::try_from(PRODUCER_BATCHES_MAX).unwrap() + 2 {
+            producer.push(number(at));
+        }
+        let first = |producer: &Producer| producer.batches[0].unwrap().first_sequence;
+        assert_eq!((first(&producer), producer.last_sequence()), (2, 6));
+        let mut producer = heard_of(0);
+        producer.push(number(9));
+        for at in [8, 7, 7, 9, 6, 5, 4] {
+            producer.push_front(number(at));
+        }
+        assert_eq!((first(&producer), producer.last_sequence()), (5, 9));
+    }
+}

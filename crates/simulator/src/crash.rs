@@ -49,3 +49,40 @@ pub fn check_every_cut(workload: &Workload, seeds: u64) -> Checked {
     }
     Checked { cuts, images, acknowledged }
 }
+
+/// Cuts the power during a workload at every `stride`-th operation, and once more at every
+/// operation of the recovery that follows.
+///
+/// # Panics
+/// As [`check_every_cut`].
+#[must_use]
+pub fn check_cuts_in_recovery(workload: &Workload, stride: usize) -> Checked {
+    let whole = MemoryDisk::new();
+    let acknowledged = workload.run(&whole).acknowledged();
+    let cuts = whole.operation_count();
+    let mut images = 0;
+    for cut in (0..cuts).step_by(stride) {
+        let disk = MemoryDisk::new();
+        disk.cut_power_at(cut);
+        let history = workload.run(&disk);
+        let image = disk.crash_image(base::cast::u64_of(cut) + 2);
+        let recover = |disk: &MemoryDisk| {
+            let options = workload::options(disk, workload.durability);
+            // Whether it gets to the end does not matter here.
+            drop(workload::Store::open(options, workload::config(workload.cleanup)));
+            disk.operation_count()
+        };
+        // An image holds nothing that is not durable, so an image of it is a copy.
+        let operations = recover(&image.crash_image(1));
+        for second in 0..operations {
+            let disk = image.crash_image(1);
+            disk.cut_power_at(second);
+            recover(&disk);
+            let case = format!("workload {} cut at {cut} and at {second}", workload.seed);
+            let seed = base::cast::u64_of(second) % 5;
+            verdict::check(&disk.crash_image(seed), &history, &case);
+            images += 1;
+        }
+    }
+    Checked { cuts, images, acknowledged }
+}

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use base::disk::{Disk, MemoryDisk};
 use commitlog::{Cleanup, Durability};
-use simulator::crash::{Workload, check_every_cut};
+use simulator::crash::{Workload, check_cuts_in_recovery, check_every_cut};
 
 fn check_flushed(seed: u64, cleanup: Cleanup) {
     let workload = Workload { seed, steps: 40, durability: Durability::Flush, cleanup };
@@ -44,4 +44,13 @@ fn the_compacted_workload_is_compacted() {
     let cleaned = disk.read(Path::new("log/cleaner-offset-checkpoint")).unwrap();
     let text = String::from_utf8(cleaned.to_vec()).unwrap();
     assert!(sent > 20 && text.lines().count() > 2, "{sent} appends, {text}");
+}
+
+#[test]
+fn a_cut_during_recovery_takes_no_more_than_one_before() {
+    for (seed, cleanup) in [(5, Cleanup::CompactDelete), (6, Cleanup::Delete)] {
+        let workload = Workload { seed, steps: 40, durability: Durability::Flush, cleanup };
+        let checked = check_cuts_in_recovery(&workload, 25);
+        assert!(checked.images > 40, "{checked:?}");
+    }
 }
