@@ -303,6 +303,14 @@ impl Segment {
         }
     }
 
+    /// The newest timestamp among the batches behind the last index entry.
+    pub(crate) fn newest_at_end(&self) -> Result<i64, Error> {
+        let last = self.look(|lookup| lookup.offsets.last().copied())?;
+        let position = last.map_or(0, |entry| u64::from(entry.position));
+        let sound = last.is_some_and(|e| self.holds(position, self.base + i64::from(e.relative)));
+        self.newest_in(if sound { position } else { 0 }, self.bytes())
+    }
+
     /// A batch's start from which the first record of at least this time cannot be missed.
     pub(crate) fn position_for_time(&self, timestamp: i64, end: u64) -> Result<u64, Error> {
         let relative = self.look(|lookup| floor_time(&lookup.times, timestamp))?;

@@ -65,7 +65,9 @@ impl Log {
                 break;
             }
             let newest = segment.max_timestamp()?;
-            let old = self.config.retention_ms >= 0 && newest >= 0 && newest < due_ms;
+            let seems_old = self.config.retention_ms >= 0 && newest >= 0 && newest < due_ms;
+            // A damaged table must not delete what is young, so the last batches are asked too.
+            let old = seems_old && segment.newest_at_end()? < due_ms;
             let large = surplus >= segment.bytes() && segment.bytes() > 0;
             // The last segment goes by age only: by size it is what is to be kept.
             let is_last = at + 1 == segments.len();

@@ -201,3 +201,19 @@ fn a_newer_format_and_a_foreign_topic_are_refused() {
     let refused = open(&disk).try_log("orders-0", config()).err().unwrap();
     assert!(matches!(refused, Error::TopicIdMismatch { .. }), "{refused}");
 }
+
+#[test]
+fn a_time_table_that_lost_its_end_deletes_nothing_young() {
+    let disk = written(true);
+    let clock = Arc::new(base::clock::ManualClock::at(100));
+    let names = disk.list(Path::new("log/orders-0")).unwrap();
+    for entry in names.iter().filter(|entry| entry.name.ends_with(".timeindex")) {
+        disk.open(&path(&entry.name), OpenMode::Write).unwrap().set_len(12).unwrap();
+    }
+    let options = crate::store::options(Arc::new(disk), PathBuf::from("log"), &clock);
+    let mut store = Store::with(options, clock);
+    let log = store.log("orders-0", LogConfig { retention_ms: 85, ..config() });
+    store.send(commitlog::Command::Maintain);
+    // The first segment's newest record is of time 25, that of its table's first entry is older.
+    assert_eq!(log.reader.log_start_offset(), 0);
+}
