@@ -141,7 +141,9 @@ mod tests {
         let expected = "error[MS-2001]: cannot reach Kafka\n  value came from: --brokers\n  \
                         help: start one\n    or: point elsewhere";
         assert_eq!(failure.to_string(), expected);
-        let json = r#"{"error":{"code":"MS-2001","facts":["value came from: --brokers"],"help":["start one","point elsewhere"],"message":"cannot reach Kafka"},"exit":69}"#;
+        let json = r#"{"error":{"code":"MS-2001","message":"cannot reach Kafka",
+            "facts":["value came from: --brokers"],"help":["start one","point elsewhere"]},
+            "exit":69}"#;
         let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
         assert_eq!(read(&failure.json()), read(json));
     }

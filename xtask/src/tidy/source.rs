@@ -49,6 +49,11 @@ impl Source {
         self.code.iter().enumerate().map(|(index, line)| (index + 1, line.as_str()))
     }
 
+    /// Lines outside tests that hold code: documents and blanks are not held against a crate.
+    pub(super) fn code_lines(&self) -> usize {
+        self.own_code().filter(|(_, line)| !line.trim().is_empty()).count()
+    }
+
     /// Whether this line, counted from 1, belongs to a test.
     pub(super) fn in_test(&self, number: usize) -> bool {
         number.checked_sub(1).and_then(|index| self.test.get(index)).copied().unwrap_or(false)

@@ -8,9 +8,8 @@ use crate::message::{Exit, Failure, codes};
 
 /// Options of the command.
 #[derive(Debug, Args)]
-#[command(
-    before_help = "Examples:\n  millstream explain MS-2003\n  millstream explain          lists all codes"
-)]
+#[command(before_help = "Examples:\n  millstream explain MS-2003\n  \
+                   millstream explain          lists all codes")]
 pub(crate) struct ExplainArgs {
     /// The code, such as MS-2003 or 2003; without it all codes are listed.
     code: Option<String>,

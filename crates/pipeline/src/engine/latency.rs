@@ -38,7 +38,8 @@ impl Latency {
         self.total
     }
 
-    /// The time below which `share` (0 to 1) of the counts lie, in milliseconds; `None` without any.
+    /// The time below which `share` (0 to 1) of the counts lie, in milliseconds; `None` without
+    /// any.
     #[must_use]
     pub fn quantile_ms(&self, share: f64) -> Option<f64> {
         if self.total == 0 {

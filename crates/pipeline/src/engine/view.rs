@@ -77,7 +77,8 @@ pub struct TableView {
 pub struct PipelineView {
     /// The pipeline's name.
     pub pipeline: String,
-    /// What it is doing, in a word: `starting`, `restoring`, `running`, `waiting`, `draining`, `stopped`.
+    /// What it is doing, in a word: `starting`, `restoring`, `running`, `waiting`, `draining`,
+    /// `stopped`.
     pub phase: &'static str,
     /// The tasks by id.
     pub tasks: BTreeMap<String, TaskView>,
