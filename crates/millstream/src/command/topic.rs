@@ -316,7 +316,10 @@ fn json(detail: &TopicDetail) -> serde_json::Value {
             "leader_epoch": line.leader_epoch, "replicas": line.replicas, "isr": line.in_sync,
             "log_start_offset": line.log_start_offset, "high_watermark": line.high_watermark })
     };
-    let config = |line: &ConfigLine| serde_json::json!({ "name": line.name, "value": line.value, "source": line.source });
+    let config = |line: &ConfigLine| {
+        let (name, value, source) = (&line.name, &line.value, &line.source);
+        serde_json::json!({ "name": name, "value": value, "source": source })
+    };
     serde_json::json!({
         "name": detail.name,
         "topic_id": detail.topic_id,
