@@ -5,7 +5,7 @@
 
 mod admin;
 mod consume;
-mod faulty;
+pub mod faulty;
 mod group;
 mod produce;
 mod transact;

@@ -2,8 +2,8 @@
 //! does, so that clients must repeat themselves without knowing what has happened. A failure names
 //! the seed of its cuts.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base::rng::{Random, SeededRandom, SystemRandom};
@@ -20,9 +20,10 @@ use super::{Cluster, fresh, fresh_topic, read, reader};
 const FRAME_BYTES_MAX: usize = 64 << 20;
 
 /// A network between a client and a cluster.
-struct Network {
+#[derive(Debug)]
+pub struct Network {
     options: ClientOptions,
-    /// One frame in so many is lost with its connection; none when 0.
+    far: Arc<Mutex<Bootstrap>>,
     one_in: Arc<AtomicU64>,
     cuts: Arc<AtomicU64>,
     carrier: Task<()>,
@@ -35,12 +36,15 @@ impl Drop for Network {
 }
 
 impl Network {
-    fn new(cluster: &Cluster, seed: u64) -> Self {
+    /// A network to this cluster that loses nothing yet; the seed throws its dice.
+    #[must_use]
+    pub fn new(cluster: &Cluster, seed: u64) -> Self {
         let (connector, listener) = Listener::memory();
         let one_in = Arc::new(AtomicU64::new(0));
         let cuts = Arc::new(AtomicU64::new(0));
+        let far = Arc::new(Mutex::new(cluster.options.bootstrap.clone()));
         let wire = Wire {
-            far: cluster.options.bootstrap.clone(),
+            far: Arc::clone(&far),
             rng: Arc::new(SeededRandom::new(seed)),
             one_in: Arc::clone(&one_in),
             cuts: Arc::clone(&cuts),
@@ -51,21 +55,34 @@ impl Network {
             retry_backoff: Duration::from_millis(2),
             ..cluster.options.clone()
         };
-        Self { options, one_in, cuts, carrier }
+        Self { options, far, one_in, cuts, carrier }
     }
 
-    async fn client(&self) -> Result<Client, ClientError> {
+    /// A client at the near end.
+    ///
+    /// # Errors
+    /// Why the cluster cannot be reached.
+    pub async fn client(&self) -> Result<Client, ClientError> {
         Cluster { options: self.options.clone() }.client().await
     }
 
-    fn lose_one_in(&self, frames: u64) {
+    /// Leads new connections to another cluster, or the same one at another place.
+    ///
+    /// # Panics
+    /// Never, unless a holder of the place has panicked.
+    pub fn redirect(&self, far: Bootstrap) {
+        *self.far.lock().expect("no holder of the place panics") = far;
+    }
+
+    /// Loses one frame in so many, with its connection; none when 0.
+    pub fn lose_one_in(&self, frames: u64) {
         self.one_in.store(frames, Ordering::SeqCst);
     }
 }
 
 #[derive(Clone)]
 struct Wire {
-    far: Bootstrap,
+    far: Arc<Mutex<Bootstrap>>,
     rng: Arc<SeededRandom>,
     one_in: Arc<AtomicU64>,
     cuts: Arc<AtomicU64>,
@@ -86,7 +103,8 @@ async fn carry_all(mut listener: Listener, wire: Wire) {
     while let Ok(Some(near)) = listener.accept().await {
         let wire = wire.clone();
         task::spawn("faulty-connection", async move {
-            let far = match &wire.far {
+            let place = wire.far.lock().expect("no holder of the place panics").clone();
+            let far = match &place {
                 Bootstrap::Memory(connector) => connector.connect().await,
                 Bootstrap::Tcp(addresses) => connect_tcp(&addresses[0].0, addresses[0].1).await,
             };
