@@ -72,6 +72,8 @@ pub(crate) enum Command {
     Topic(command::topic::TopicArgs),
     /// List and describe consumer groups.
     Group(command::group::GroupArgs),
+    /// Measure a cluster with our own client.
+    Bench(command::bench::BenchArgs),
     /// Say what an error code means.
     Explain(command::explain::ExplainArgs),
     /// Print the version.
@@ -144,6 +146,7 @@ impl Command {
             Self::Consume(args) => args.json,
             Self::Topic(args) => args.is_json(),
             Self::Group(args) => args.is_json(),
+            Self::Bench(args) => args.is_json(),
             Self::Version(args) => args.json,
             Self::Produce(_) | Self::Explain(_) => false,
         }
@@ -156,6 +159,7 @@ impl Command {
             Self::Consume(args) => args.settle(settings),
             Self::Topic(args) => args.settle(settings),
             Self::Group(args) => args.settle(settings),
+            Self::Bench(args) => args.settle(settings),
             Self::Explain(_) | Self::Version(_) => {}
         }
     }
@@ -167,6 +171,7 @@ impl Command {
             Self::Consume(args) => command::consume::run(args, stage),
             Self::Topic(args) => command::topic::run(args, stage),
             Self::Group(args) => command::group::run(args, stage),
+            Self::Bench(args) => command::bench::run(args, stage),
             Self::Explain(args) => command::explain::run(args, stage),
             Self::Version(args) => command::version::run(args, stage),
         }

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod bench;
 pub(crate) mod consume;
 pub(crate) mod explain;
 pub(crate) mod group;

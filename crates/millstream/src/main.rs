@@ -1,6 +1,7 @@
 //! The command line: parses what was typed, runs it, and says how it ended.
 
 mod base64;
+mod bench;
 mod calendar;
 mod cli;
 mod cluster;
