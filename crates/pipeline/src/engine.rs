@@ -12,21 +12,21 @@
 //! everything before it committed and nothing after it.
 
 mod attempt;
-mod chain;
+pub(crate) mod chain;
 mod changelog;
-mod code;
+pub(crate) mod code;
 pub mod error;
 pub mod flow;
 pub mod latency;
 pub mod ledger;
-mod marker;
+pub(crate) mod marker;
 mod render;
 mod restore;
 pub mod runner;
 mod slot;
 mod state;
 mod table;
-mod task;
+pub(crate) mod task;
 mod topics;
 pub mod view;
 mod watermark;

@@ -9,4 +9,5 @@ pub mod lint;
 pub mod plan;
 pub mod sink;
 pub mod spec;
+pub mod testing;
 pub mod timestamp;

@@ -172,7 +172,8 @@ impl Task {
         Ok(())
     }
 
-    fn take_marker(&mut self, input: usize, marker: Marker) {
+    /// Takes over what an upstream task says of its time.
+    pub(crate) fn take_marker(&mut self, input: usize, marker: Marker) {
         self.watermark.expect(input, usize::try_from(marker.tasks).unwrap_or(0));
         let from = Input { topic: input, producer: marker.task };
         self.watermark.advance(from, marker.time_ms);

@@ -1,0 +1,262 @@
+//! The test cases of a file, run in memory: no log, no clock, no state left behind.
+//!
+//! Every stage runs as one task, over partition 0. A record of a case goes all the way, from its
+//! source through every stage, before the next one comes; then time moves on and closes what it
+//! has passed, so that a late record is late here too. After the last record all windows close.
+//! A source that has no records in a case does not hold time back.
+
+mod rehearsal;
+
+use crate::diagnose::Span;
+use crate::engine::RecordFailure;
+use crate::json;
+use crate::plan::Plan;
+use crate::spec::{Spec, TestCase, TestRecord};
+
+/// What came of a test case.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CaseResult {
+    /// The case's name.
+    pub name: String,
+    /// Where the name is written.
+    pub span: Span,
+    /// How it went.
+    pub outcome: Outcome,
+}
+
+/// How a test case went.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// What came out is what was expected.
+    Passed,
+    /// Something else came out.
+    Failed {
+        /// The first place where the two differ, counted from 0; it may lie behind the end of
+        /// the shorter one.
+        first: usize,
+        /// What was expected.
+        expected: Vec<TestRecord>,
+        /// What came out, in order.
+        actual: Vec<TestOutput>,
+    },
+    /// A record would have stopped the pipeline.
+    Errored(RecordFailure),
+}
+
+/// A record that came out of a case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestOutput {
+    /// The topic that it would have been written to; `None` when a task was looked at.
+    pub topic: Option<String>,
+    /// The key as text; what is no text is shown in hexadecimal.
+    pub key: Option<String>,
+    /// The value as text, likewise; `None` for none (a tombstone).
+    pub value: Option<String>,
+    /// Milliseconds since 1970.
+    pub timestamp_ms: i64,
+}
+
+/// Runs all cases of a spec that `lint` found free of errors, in the order of the file.
+#[must_use]
+pub fn run(spec: &Spec) -> Vec<CaseResult> {
+    let plan = Plan::of(spec);
+    let first = spec.sources.first().map_or("", |source| source.topic.value.as_str());
+    spec.tests.iter().map(|case| run_case(&plan, case, first)).collect()
+}
+
+fn run_case(plan: &Plan, case: &TestCase, first: &str) -> CaseResult {
+    let outcome = match rehearsal::play(plan, case, first) {
+        Ok(actual) => judge(&case.expect, actual),
+        Err(failure) => Outcome::Errored(failure),
+    };
+    CaseResult { name: case.name.value.clone(), span: case.name.span, outcome }
+}
+
+fn judge(expected: &[TestRecord], actual: Vec<TestOutput>) -> Outcome {
+    let agrees = |at: usize| match (expected.get(at), actual.get(at)) {
+        (Some(expected), Some(actual)) => is_as_expected(expected, actual),
+        _ => false,
+    };
+    let longest = expected.len().max(actual.len());
+    match (0..longest).find(|at| !agrees(*at)) {
+        None => Outcome::Passed,
+        Some(first) => Outcome::Failed { first, expected: expected.to_vec(), actual },
+    }
+}
+
+/// Whether a record has all that is named; what is not named does not matter.
+fn is_as_expected(expected: &TestRecord, actual: &TestOutput) -> bool {
+    let topic = expected.topic.as_ref().map(|topic| &topic.value);
+    let is_topic = topic.is_none() || actual.topic.is_none() || topic == actual.topic.as_ref();
+    let is_key = expected.key.is_none() || expected.key == actual.key;
+    let is_time = expected.timestamp_ms.is_none_or(|time_ms| time_ms == actual.timestamp_ms);
+    let is_value = match (&expected.value, &actual.value) {
+        (None, _) => true,
+        (Some(expected), Some(actual)) => json::matches(expected.as_bytes(), actual.as_bytes()),
+        (Some(expected), None) => expected == "null",
+    };
+    is_topic && is_key && is_time && is_value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::Sources;
+    use crate::spec;
+
+    fn outcomes(text: &str) -> Vec<(String, Outcome)> {
+        let parsed = spec::parse(&Sources::single("test.yaml", text), &|_| None);
+        assert!(parsed.diagnostics.is_empty(), "{:?}", parsed.diagnostics);
+        let spec = parsed.spec.unwrap();
+        assert!(!crate::diagnose::has_errors(&crate::lint::check(&spec)));
+        run(&spec).into_iter().map(|result| (result.name, result.outcome)).collect()
+    }
+
+    fn outcome(text: &str) -> Outcome {
+        let mut all = outcomes(text);
+        assert_eq!(all.len(), 1);
+        all.remove(0).1
+    }
+
+    const GREENHOUSE: &str = r#"
+version: 1
+name: greenhouse
+source: { topic: sensors.raw }
+EDGES
+tasks:
+  - { id: ingest, type: filter, where: temp_c != null, key: device_id, to: [mean, seen] }
+  - { id: mean, type: average, value: temp_c, window: 10s, to: out }
+  - { id: seen, type: count, to: out }
+sinks:
+  out: { kafka: { topic: greenhouse.out } }
+tests:
+  - name: averages two readings of one device
+    at: mean
+    input:
+      - { key: d1, value: { device_id: d1, temp_c: 20.0 }, timestamp: "2026-01-01T00:00:01Z" }
+      - { key: d1, value: { device_id: d1, temp_c: 22.0 }, timestamp: "2026-01-01T00:00:02Z" }
+    expect:
+      - { key: d1, value: { average: 21.0, count: 2 } }
+  - name: all that reaches the sinks in its order
+    input:
+      - { value: { device_id: d1, temp_c: 20.0 }, timestamp: "2026-01-01T00:00:01Z" }
+      - { value: { device_id: d1 } }
+      - { value: { device_id: d2, temp_c: 1 } }
+    expect:
+      - { topic: greenhouse.out, key: d1, value: { count: 1 } }
+      - { key: d2, value: { count: 1 }, timestamp: "2026-01-01T00:00:01Z" }
+      - { key: d1, value: { average: 20 }, timestamp: "2026-01-01T00:00:09.999Z" }
+      - { key: d2, value: { window_start: "2026-01-01T00:00:00.000Z" } }
+"#;
+
+    #[test]
+    fn the_cases_of_the_greenhouse_pass_with_and_without_topics_between_its_tasks() {
+        for edges in ["", "edges: topics"] {
+            for (name, outcome) in outcomes(&GREENHOUSE.replace("EDGES", edges)) {
+                assert_eq!(outcome, Outcome::Passed, "{name} with `{edges}`");
+            }
+        }
+    }
+
+    const COUNT: &str = "
+version: 1
+name: counts
+source: { topic: in }
+tasks:
+  - { id: seen, type: count, to: sink }
+sink: { kafka: { topic: out } }
+tests:
+  - name: case
+    input: [{ key: a, value: {} }, { key: a, value: {}, timestamp: 5 }]
+    expect: [EXPECT]
+";
+
+    #[test]
+    fn what_differs_is_shown_with_its_place() {
+        let first_of = |expect: &str| match outcome(&COUNT.replace("EXPECT", expect)) {
+            Outcome::Passed => None,
+            Outcome::Failed { first, expected, actual } => {
+                let shown = TestOutput {
+                    topic: Some("out".to_owned()),
+                    key: Some("a".to_owned()),
+                    value: Some("{\"count\":2}".to_owned()),
+                    timestamp_ms: 5,
+                };
+                assert_eq!((actual.len(), &actual[1]), (2, &shown));
+                Some((first, expected.len()))
+            }
+            Outcome::Errored(failure) => panic!("{failure}"),
+        };
+        let one = "{ key: a, value: { count: 1 } }";
+        assert_eq!(first_of(&format!("{one}, {{ key: a, value: {{ count: 2 }} }}")), None);
+        assert_eq!(first_of(&format!("{one}, {{ timestamp: 5 }}")), None);
+        assert_eq!(first_of(&format!("{one}, {{ timestamp: 6 }}")), Some((1, 2)));
+        assert_eq!(first_of(&format!("{one}, {{ key: b }}")), Some((1, 2)));
+        assert_eq!(first_of(&format!("{one}, {{ topic: other }}")), Some((1, 2)));
+        assert_eq!(first_of("{ value: { count: 3 } }, {}"), Some((0, 2)));
+        assert_eq!(first_of(one), Some((1, 1)));
+        assert_eq!(first_of("{}, {}, {}"), Some((2, 3)));
+    }
+
+    #[test]
+    fn a_record_that_would_stop_the_pipeline_is_named() {
+        let text = "
+version: 1
+name: failing
+source: { topic: in }
+tasks:
+  - { id: plus, type: sum, field: n, to: sink }
+sink: { kafka: { topic: out } }
+tests:
+  - name: case
+    input: [{ key: a, value: { n: 1 } }, { key: a, value: { n: x } }]
+    expect: []
+";
+        let Outcome::Errored(failure) = outcome(text) else { panic!("the record fails") };
+        assert_eq!((failure.task.as_str(), failure.offset), ("plus", 1));
+        assert_eq!((failure.topic.as_str(), failure.key.as_deref()), ("in", Some("a")));
+        let parked = text.replace("field: n", "field: n, on_error: dead_letter");
+        let expected = parked.replace("expect: []", "expect: [{ key: a, value: { n: 2 } }]");
+        assert_eq!(outcome(&expected), Outcome::Passed);
+    }
+
+    #[test]
+    fn time_is_that_of_the_slowest_source_with_records_and_a_late_record_is_left_out() {
+        let text = "
+version: 1
+name: joined
+sources:
+  left: { topic: left, max_out_of_order: 0s }
+  right: { topic: right, max_out_of_order: 0s }
+  silent: { topic: silent }
+tasks:
+  - { id: all, type: forward, from: [left, right, silent], to: mean }
+  - { id: mean, type: count, window: 10s, to: sink }
+sink: { kafka: { topic: out } }
+EDGES
+tests:
+  - name: case
+    input:
+      - { topic: left, key: a, value: {}, timestamp: 1000 }
+      - { topic: left, key: a, value: {}, timestamp: 11000 }
+      - { topic: right, key: a, value: {}, timestamp: 2000 }
+      - { topic: right, key: a, value: {}, timestamp: 12000 }
+      - { topic: right, key: a, value: {}, timestamp: 3000 }
+    expect:
+      - { key: a, value: { count: 2 }, timestamp: 9999 }
+      - { key: a, value: { count: 2 }, timestamp: 19999 }
+";
+        for edges in ["", "edges: topics"] {
+            assert_eq!(outcome(&text.replace("EDGES", edges)), Outcome::Passed, "{edges}");
+        }
+    }
+
+    #[test]
+    fn the_example_passes_its_own_cases() {
+        let all = outcomes(include_str!("../../../examples/machine-health.yaml"));
+        assert!(all.len() >= 2);
+        for (name, outcome) in all {
+            assert_eq!(outcome, Outcome::Passed, "{name}");
+        }
+    }
+}
