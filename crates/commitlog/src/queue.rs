@@ -57,7 +57,7 @@ impl Queue {
     /// flusher has ended.
     pub fn try_submit(&self, command: Command) -> Result<(), QueueRefusal> {
         let bytes = command.bytes();
-        let mut waiting = self.shared.lock();
+        let waiting = self.shared.lock();
         if waiting.closed {
             return Err(QueueRefusal::Closed);
         }
@@ -67,7 +67,7 @@ impl Queue {
         if full {
             return Err(QueueRefusal::Full);
         }
-        self.shared.push(&mut waiting, command, bytes);
+        self.shared.push(waiting, command, bytes);
         Ok(())
     }
 
@@ -100,20 +100,22 @@ impl Shared {
         self.waiting.lock().expect("no holder of the queue panics")
     }
 
-    fn push(&self, waiting: &mut Waiting, command: Command, bytes: usize) {
+    fn push(&self, mut waiting: MutexGuard<'_, Waiting>, command: Command, bytes: usize) {
         waiting.bytes += bytes;
         waiting.commands.push_back(command);
-        if waiting.asleep {
-            waiting.asleep = false;
+        let rings = std::mem::take(&mut waiting.asleep);
+        // The lock goes first: whoever is woken would only wait for it again.
+        drop(waiting);
+        if rings {
             self.bell.notify_one();
         }
     }
 
     /// Hands over a command of the crate itself, which no limit holds up.
     pub(crate) fn submit_internal(&self, command: Command) {
-        let mut waiting = self.lock();
+        let waiting = self.lock();
         if !waiting.closed {
-            self.push(&mut waiting, command, 0);
+            self.push(waiting, command, 0);
         }
     }
 

@@ -41,13 +41,14 @@ pub(crate) fn fetch(topic: &str, from: i64, max_wait_ms: i32) -> FetchRequest {
     }
 }
 
-fn only(answer: FetchResponse) -> PartitionData {
+/// The one partition of an answer.
+pub(crate) fn only(answer: FetchResponse) -> PartitionData {
     let topic = answer.responses.into_iter().next().expect("one topic was asked for");
     topic.partitions.into_iter().next().expect("one partition was asked for")
 }
 
 /// Base offsets of the batches in an answer.
-fn bases(partition: &PartitionData) -> Vec<i64> {
+pub(crate) fn bases(partition: &PartitionData) -> Vec<i64> {
     let records = partition.records.as_ref().expect("records are never null");
     let batches = Batches::new(records.to_bytes().expect("the records are in memory"));
     batches.map(|batch| batch.expect("whole batches come").header().base_offset).collect()

@@ -2,6 +2,7 @@
 
 use base::disk::{Disk as _, RealDisk};
 use broker::Error;
+use protocol::error_code::ErrorCode;
 use testkit::broker::TestBroker;
 use testkit::wire::Wire;
 
@@ -48,6 +49,20 @@ fn internal_topics_get_their_files_when_they_are_written() {
         assert_eq!((made.partitions.len(), made.is_internal), (50, true));
         let folder = broker.dir().join("log").join("__consumer_offsets-0");
         assert!(!RealDisk.exists(&folder));
+        broker.stop().await;
+    });
+}
+
+#[test]
+fn a_disk_that_is_nearly_full_refuses_records_and_keeps_the_rest_going() {
+    run(async {
+        let broker = TestBroker::start_with(|options| options.free_bytes_min = u64::MAX).await;
+        let mut wire = Wire::new(broker.connect().await);
+        make(&mut wire, "t", 1, &[]).await;
+        let refused = store(&mut wire, "t", batch(&["a"])).await;
+        assert_eq!(ErrorCode(refused.error_code), ErrorCode::KAFKA_STORAGE_ERROR);
+        // The metadata log is written all the same.
+        make(&mut wire, "u", 1, &[]).await;
         broker.stop().await;
     });
 }

@@ -1,5 +1,6 @@
 //! The broker as its clients see it: frames in, frames out.
 
+mod committed;
 mod connections;
 mod fetching;
 mod lifecycle;
