@@ -7,6 +7,9 @@ from typing import Callable
 
 ALL = []
 
+# Milliseconds of a minute ago: older records could fall to the topic's retention.
+RECENT = int(time.time()) * 1000 - 60_000
+
 
 @dataclass
 class Case:

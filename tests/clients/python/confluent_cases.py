@@ -22,7 +22,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from cases import case, equal, unique, wait_for
+from cases import RECENT, case, equal, unique, wait_for
 
 SECONDS_MAX = 20
 
@@ -148,7 +148,7 @@ def facts(bootstrap):
     name = topic(bootstrap)
     headers = [("a", b"1"), ("b", None), ("a", b"2"), ("", b"")]
     sender = producer(bootstrap)
-    stamp = 1_700_000_000_123
+    stamp = RECENT + 123
     sender.produce(name, value=b"v", key=b"k", headers=headers, timestamp=stamp)
     sender.produce(name, value=None, key=b"k")
     sender.produce(name, value=b"", key=None)
@@ -186,10 +186,10 @@ def times(bootstrap):
     name = topic(bootstrap)
     sender = producer(bootstrap)
     for i in range(10):
-        sender.produce(name, value=b"v", partition=0, timestamp=1_700_000_000_000 + i * 1000)
+        sender.produce(name, value=b"v", partition=0, timestamp=RECENT + i * 1000)
         sender.flush(SECONDS_MAX)
     reader = consumer(bootstrap)
-    found = reader.offsets_for_times([TopicPartition(name, 0, 1_700_000_003_500)], SECONDS_MAX)
+    found = reader.offsets_for_times([TopicPartition(name, 0, RECENT + 3_500)], SECONDS_MAX)
     equal(found[0].offset, 4, "offset")
     reader.close()
 

@@ -7,7 +7,7 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.errors import KafkaError, MessageSizeTooLargeError, TopicAlreadyExistsError
 from kafka.structs import OffsetAndMetadata
 
-from cases import case, equal, unique, wait_for
+from cases import RECENT, case, equal, unique, wait_for
 
 SECONDS_MAX = 20
 
@@ -118,7 +118,7 @@ def acks(bootstrap):
 def facts(bootstrap):
     name = topic(bootstrap)
     headers = [("a", b"1"), ("b", b""), ("a", b"2")]
-    stamp = 1_700_000_000_123
+    stamp = RECENT + 123
     sender = producer(bootstrap)
     sender.send(name, value=b"v", key=b"k", headers=headers, timestamp_ms=stamp)
     sender.send(name, value=None, key=b"k")
@@ -159,11 +159,11 @@ def times(bootstrap):
     name = topic(bootstrap)
     sender = producer(bootstrap)
     for i in range(10):
-        stamp = 1_700_000_000_000 + i * 1000
+        stamp = RECENT + i * 1000
         sender.send(name, value=b"v", partition=0, timestamp_ms=stamp).get(SECONDS_MAX)
     sender.close()
     reader, partition = consumer(bootstrap), TopicPartition(name, 0)
-    found = reader.offsets_for_times({partition: 1_700_000_003_500})
+    found = reader.offsets_for_times({partition: RECENT + 3_500})
     equal(found[partition].offset, 4, "offset")
     reader.close()
 
