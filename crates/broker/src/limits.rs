@@ -11,8 +11,9 @@ pub const CONNECTIONS_MAX: usize = 4096;
 /// Librdkafka keeps up to a million in flight when it is told so, Java five.
 pub const REQUESTS_IN_FLIGHT_MAX: usize = 64;
 
-/// Bytes of requests in progress over all connections; beyond it reading stops.
-pub const REQUEST_BYTES_IN_FLIGHT_MAX: usize = 256 << 20;
+/// Bytes of requests in progress over all connections; beyond it reading stops. Room for one of
+/// the largest beside the usual ones, within the memory that a broker may take.
+pub const REQUEST_BYTES_IN_FLIGHT_MAX: usize = 128 << 20;
 
 /// Requests up to this size do not count as bytes in flight: the limit on their number does.
 pub const SMALL_REQUEST_BYTES_MAX: usize = 16 << 10;
