@@ -62,6 +62,8 @@ pub(crate) struct Globals {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run a pipeline, until Ctrl-C or its end.
+    Run(command::run::RunArgs),
     /// Run the log alone, until Ctrl-C.
     Up(command::up::UpArgs),
     /// Put records into topics, from standard input.
@@ -74,6 +76,8 @@ pub(crate) enum Command {
     Group(command::group::GroupArgs),
     /// Measure a cluster with our own client.
     Bench(command::bench::BenchArgs),
+    /// Look into the tables of a pipeline.
+    Sink(command::sink::SinkArgs),
     /// Say what an error code means.
     Explain(command::explain::ExplainArgs),
     /// Print the version.
@@ -136,7 +140,7 @@ impl Stage {
 impl Command {
     /// Whether the command runs a broker in this process, and so reads its settings and logs.
     fn is_broker(&self) -> bool {
-        matches!(self, Self::Up(_))
+        matches!(self, Self::Up(_) | Self::Run(_))
     }
 
     /// Whether failures are told as JSON too.
@@ -148,30 +152,33 @@ impl Command {
             Self::Group(args) => args.is_json(),
             Self::Bench(args) => args.is_json(),
             Self::Version(args) => args.json,
-            Self::Produce(_) | Self::Explain(_) => false,
+            Self::Run(_) | Self::Produce(_) | Self::Sink(_) | Self::Explain(_) => false,
         }
     }
 
     fn settle(&self, settings: &mut Settings) {
         match self {
+            Self::Run(args) => args.settle(settings),
             Self::Up(args) => args.settle(settings),
             Self::Produce(args) => args.settle(settings),
             Self::Consume(args) => args.settle(settings),
             Self::Topic(args) => args.settle(settings),
             Self::Group(args) => args.settle(settings),
             Self::Bench(args) => args.settle(settings),
-            Self::Explain(_) | Self::Version(_) => {}
+            Self::Sink(_) | Self::Explain(_) | Self::Version(_) => {}
         }
     }
 
     fn run(&self, stage: &mut Stage) -> Result<Exit, Failure> {
         match self {
+            Self::Run(args) => command::run::run(args, stage),
             Self::Up(args) => command::up::run(args, stage),
             Self::Produce(args) => command::produce::run(args, stage),
             Self::Consume(args) => command::consume::run(args, stage),
             Self::Topic(args) => command::topic::run(args, stage),
             Self::Group(args) => command::group::run(args, stage),
             Self::Bench(args) => command::bench::run(args, stage),
+            Self::Sink(args) => command::sink::run(args, stage),
             Self::Explain(args) => command::explain::run(args, stage),
             Self::Version(args) => command::version::run(args, stage),
         }

@@ -5,6 +5,8 @@ pub(crate) mod consume;
 pub(crate) mod explain;
 pub(crate) mod group;
 pub(crate) mod produce;
+pub(crate) mod run;
+pub(crate) mod sink;
 pub(crate) mod topic;
 pub(crate) mod up;
 pub(crate) mod version;

@@ -80,6 +80,12 @@ fn listening_socket(line: &str) -> Option<Listening> {
     (*words.get(3)? == LISTENING).then(|| Listening { address: address.into(), port, inode })
 }
 
+/// The machine's name, for people.
+pub(crate) fn name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    name.map_or_else(|_| "this machine".to_owned(), |name| name.trim().to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,11 +13,10 @@ mod host;
 mod logging;
 mod message;
 mod offset_spec;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired by the commands"))]
+mod pipeline_file;
 mod render;
 mod shown;
 mod standard_input;
-#[expect(dead_code, reason = "the live view comes with `run`")]
 mod terminal;
 
 use std::process::ExitCode;

@@ -7,9 +7,6 @@ use crate::render::frame::Look;
 
 pub(crate) mod screen;
 
-/// Columns when nobody says otherwise.
-const WIDTH_DEFAULT: usize = 80;
-
 /// The `--color` option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum ColourChoice {
@@ -31,7 +28,6 @@ pub(crate) struct TerminalFacts {
     pub(crate) term: Option<String>,
     /// The first of `LC_ALL`, `LC_CTYPE` and `LANG` that is not empty.
     pub(crate) locale: Option<String>,
-    pub(crate) columns: Option<usize>,
 }
 
 /// A stream that somebody looks at.
@@ -50,8 +46,6 @@ impl TerminalFacts {
             Stream::Output => io::stdout().is_terminal(),
             Stream::Messages => io::stderr().is_terminal(),
         };
-        let own = if is_terminal { crossterm::terminal::size().ok() } else { None };
-        let wished = variable("COLUMNS").and_then(|columns| columns.parse().ok());
         Self {
             choice,
             is_terminal,
@@ -60,7 +54,6 @@ impl TerminalFacts {
             clicolor_force: variable("CLICOLOR_FORCE"),
             term: variable("TERM"),
             locale,
-            columns: own.map(|(columns, _)| usize::from(columns)).or(wished),
         }
     }
 
@@ -98,11 +91,6 @@ impl TerminalFacts {
         self.is_terminal && !self.is_dumb() && self.term.is_some()
     }
 
-    /// Columns to write for.
-    pub(crate) fn width(&self) -> usize {
-        self.columns.filter(|columns| *columns > 0).unwrap_or(WIDTH_DEFAULT)
-    }
-
     /// How a frame may look here.
     pub(crate) fn look(&self) -> Look {
         Look { colour: self.colour(), unicode: self.unicode() }
@@ -111,18 +99,6 @@ impl TerminalFacts {
     fn is_dumb(&self) -> bool {
         self.term.as_deref() == Some("dumb")
     }
-}
-
-/// Whether an error means only that the reader has left, as `head` does: that is no failure.
-pub(crate) fn is_reader_gone(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if error.downcast_ref::<io::Error>().is_some_and(is_broken_pipe) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 fn is_broken_pipe(error: &io::Error) -> bool {
@@ -235,13 +211,6 @@ mod tests {
         assert!(!TerminalFacts { term: None, ..terminal() }.can_draw());
     }
 
-    #[test]
-    fn the_width_has_a_default() {
-        assert_eq!(terminal().width(), 80);
-        assert_eq!(TerminalFacts { columns: Some(132), ..terminal() }.width(), 132);
-        assert_eq!(TerminalFacts { columns: Some(0), ..terminal() }.width(), 80);
-    }
-
     /// A reader that leaves after so many bytes.
     struct Head {
         bytes_left: usize,
@@ -291,14 +260,5 @@ mod tests {
         output.put(b"x").unwrap();
         assert_eq!(output.flush().unwrap_err().kind(), io::ErrorKind::StorageFull);
         assert!(!output.is_reader_gone());
-    }
-
-    #[test]
-    fn a_broken_pipe_is_found_behind_other_errors() {
-        let pipe = io::Error::from(io::ErrorKind::BrokenPipe);
-        let wrapped = anyhow::Error::new(pipe).context("writing records");
-        assert!(is_reader_gone(wrapped.as_ref()));
-        let other = anyhow::anyhow!("something else").context("writing records");
-        assert!(!is_reader_gone(other.as_ref()));
     }
 }

@@ -47,6 +47,9 @@ codes! {
         "The log listens beyond this machine, so clients must be told the name under which they \
          reach it: --advertise host:port. Without it they would be sent to 127.0.0.1, which is \
          themselves.";
+    PIPELINE_FILE = "MS-0009", "the pipeline file cannot be read",
+        "The file does not exist, may not be read or is no text. A pipeline is one YAML file, or a \
+         list of tasks and its configuration, given one after the other.";
     UNREACHABLE = "MS-2001", "nobody answers at the broker's address",
         "The address given by -b, MILLSTREAM_BROKERS or bootstrap.servers was tried and nobody \
          accepted the connection. Is the broker running, and on this port? Without any of them \
@@ -102,6 +105,20 @@ codes! {
     SINK_AHEAD = "MS-3004", "the database knows more than the log",
         "The database has positions beyond the end of the topic: the log was deleted or is \
          another one. Remove the database or bring the log back.";
+    SINK_FAILED = "MS-3005", "a table cannot be written",
+        "The database refused, or a record fits no row. Rows and positions change together, so \
+         nothing was written by half; the message names the sink and, where one is to blame, the \
+         record.";
+    STATE_UNUSABLE = "MS-3006", "the stored state cannot be used",
+        "A changelog or the plan topic of the pipeline holds what was not written by it, was \
+         written by a newer Millstream, or cannot be read to its end because a transaction hangs \
+         in it. The message names the topic.";
+    TOPIC_UNFIT = "MS-3008", "a topic does not fit the pipeline",
+        "A topic that the pipeline reads or keeps state in is missing or has a number of \
+         partitions that does not fit: a key must meet itself in one task.";
+    RESULT_TOO_LARGE = "MS-3009", "a result is larger than the log takes",
+        "A record that the pipeline makes exceeds the largest batch that the broker accepts \
+         (max.message.bytes). Everything before it is committed.";
     PORT_TAKEN = "MS-5001", "the port is taken",
         "Another process listens on it; the message names it where the system tells. Stop it, \
          use it (-b host:port), or listen elsewhere (--listen 127.0.0.1:0 takes a free port).";

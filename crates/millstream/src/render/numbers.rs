@@ -1,6 +1,5 @@
 //! Numbers for people: `1,204`, `12.4k`, `1.5 MiB`, `4.1 ms`.
 
-const KIBI: f64 = 1_024.0;
 const KILO: f64 = 1_000.0;
 
 /// A count with thousands apart.
@@ -24,12 +23,6 @@ pub(crate) fn count_or_dash(number: i64) -> String {
 /// A rate in at most five characters: `0`, `12`, `410`, `12.4k`, `1.2M`.
 pub(crate) fn rate(per_s: f64) -> String {
     short(per_s, KILO, &["", "k", "M", "G"])
-}
-
-/// Bytes in binary units, as memory and disks are counted here: `512 B`, `1.5 MiB`.
-pub(crate) fn bytes(count: u64) -> String {
-    let units = [" B", " KiB", " MiB", " GiB", " TiB", " PiB"];
-    short(base::cast::f64_of(count), KIBI, &units)
 }
 
 /// A delay in milliseconds, with as many places as are worth reading.
@@ -125,21 +118,6 @@ mod tests {
         for (number, text) in pairs {
             assert_eq!(rate(number), text);
         }
-    }
-
-    #[test]
-    fn bytes_are_binary() {
-        let pairs = [
-            (0, "0 B"),
-            (1_023, "1023 B"),
-            (1_536, "1.5 KiB"),
-            (24_400_000, "23.3 MiB"),
-            (134_217_728, "128 MiB"),
-        ];
-        for (number, text) in pairs {
-            assert_eq!(bytes(number), text);
-        }
-        assert_eq!(bytes(u64::MAX), "16384 PiB");
     }
 
     #[test]

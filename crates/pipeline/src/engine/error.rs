@@ -135,6 +135,12 @@ impl From<ClientError> for EngineError {
 impl EngineError {
     /// Whether beginning again from the last commit may help.
     pub(crate) fn may_pass(&self) -> bool {
-        matches!(self, Self::Client(error) if error.is_retriable())
+        match self {
+            // A fatal end of a producer is not that of the pipeline: another attempt settles what
+            // became of its transaction, and reads the committed offsets.
+            Self::Client(ClientError::Fatal { .. }) => true,
+            Self::Client(error) => error.is_retriable(),
+            _ => false,
+        }
     }
 }

@@ -1,0 +1,97 @@
+//! How a run ended, as a person is told.
+
+use pipeline::engine::{EngineError, PipelineView};
+
+use super::progress::Progress;
+use super::{Handle, Outcome};
+use crate::cli::Stage;
+use crate::message::{Exit, Failure, codes, failed};
+use crate::render::plain;
+
+/// The outcome of an engine that has ended.
+pub(super) fn outcome(
+    result: Result<PipelineView, EngineError>,
+    handle: &Handle,
+    was_stopped: bool,
+    stage: &Stage,
+) -> Outcome {
+    match result {
+        Ok(_) if was_stopped => Outcome::Stopped(handle.view()),
+        Ok(view) => Outcome::Done(view),
+        Err(error) => Outcome::Failed(failure(&error, stage)),
+    }
+}
+
+/// Tells the end and gives the exit.
+pub(super) fn told(
+    outcome: Outcome,
+    progress: &Progress,
+    stage: &mut Stage,
+) -> Result<Exit, Failure> {
+    let (view, word) = match outcome {
+        Outcome::Done(view) => (view, "done"),
+        Outcome::Stopped(view) => (view, "stopped"),
+        Outcome::Failed(failure) => return Err(failure),
+        Outcome::Abandoned => return Ok(Exit::Interrupted),
+    };
+    stage.put(plain::summary(&progress.summary(&view, word)).as_bytes())?;
+    stage.flush()?;
+    Ok(Exit::Success)
+}
+
+/// What a person is told of an engine that could not go on.
+pub(crate) fn failure(error: &EngineError, stage: &Stage) -> Failure {
+    let what = error.to_string();
+    match error {
+        EngineError::Client(error) | EngineError::OutOfRange(error) => {
+            failed::client(error, &stage.settings)
+        }
+        EngineError::Record(record) => record_failed(record),
+        EngineError::Fenced { .. } => Failure::new(Exit::TryAgain, codes::FENCED, what)
+            .help("look at the other one; only one process runs a pipeline"),
+        EngineError::PlanChanged(changes) => {
+            let mut failure = Failure::new(
+                Exit::Failed,
+                codes::PLAN_CHANGED,
+                "the file has changed in ways that stored state cannot follow",
+            );
+            for change in changes.iter().filter(|change| change.is_refused()) {
+                failure = failure.fact(change.to_string());
+            }
+            failure.help("drop the state of a task with `millstream pipeline reset FILE --task ID`")
+        }
+        EngineError::SinkAhead { .. } => Failure::new(Exit::Failed, codes::SINK_AHEAD, what)
+            .help("remove the database file to fill it anew, or bring the log back"),
+        EngineError::Sink { sink, error } => sink_failed(sink, error),
+        EngineError::Partitions { .. } | EngineError::NoSource { .. } => {
+            Failure::new(Exit::Failed, codes::TOPIC_UNFIT, what)
+                .help("see what there is with `millstream topic describe TOPIC`")
+        }
+        EngineError::PlanFormat { .. }
+        | EngineError::ChangelogUnreadable { .. }
+        | EngineError::RestoreStuck { .. } => {
+            Failure::new(Exit::Failed, codes::STATE_UNUSABLE, what)
+        }
+        EngineError::TooLarge(_) => Failure::new(Exit::Failed, codes::RESULT_TOO_LARGE, what),
+        EngineError::Thread(error) => failed::machine(error),
+    }
+}
+
+/// What a person is told of a table that cannot be written.
+pub(crate) fn sink_failed(sink: &str, error: &pipeline::sink::SinkError) -> Failure {
+    Failure::new(Exit::Failed, codes::SINK_FAILED, format!("sink {sink}: {error}"))
+}
+
+fn record_failed(record: &pipeline::engine::RecordFailure) -> Failure {
+    let place = format!("{}-{} at offset {}", record.topic, record.partition, record.offset);
+    let key = record.key.as_deref().unwrap_or("(none)");
+    Failure::new(
+        Exit::Failed,
+        codes::RECORD_FAILED,
+        format!("task `{}`: {}", record.task, record.reason),
+    )
+    .fact(format!("record {place}, key {key}"))
+    .fact("everything before it is committed, nothing after it")
+    .help("leave such records out with `on_error: skip`, or park them with `dead_letter`")
+    .help("mend the record's producer and let the pipeline start behind it")
+}

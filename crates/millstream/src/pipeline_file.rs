@@ -1,0 +1,60 @@
+//! Reading a pipeline's file for a command, and telling all that is wrong with it.
+
+use std::path::{Path, PathBuf};
+
+use pipeline::diagnose::{Look, Paint, Sources, render};
+use pipeline::lint::{self, Loaded};
+
+use crate::cli::Stage;
+use crate::message::{Exit, Failure, codes};
+use crate::terminal::Stream;
+
+/// Reads and checks a pipeline: one file, or a list of tasks and its configuration. What is wrong
+/// has been told when this is `Err(Ok(exit))`.
+///
+/// # Errors
+/// The exit after the problems were shown, or a file that cannot be read.
+pub(crate) fn load(files: &[PathBuf], stage: &Stage) -> Result<Loaded, Result<Exit, Failure>> {
+    let mut sources = Sources::new();
+    for file in files {
+        let text = std::fs::read_to_string(file).map_err(|error| Err(unreadable(file, &error)))?;
+        sources.add(&file.display().to_string(), &text);
+    }
+    match lint::load(&sources, &lookup) {
+        Ok(loaded) => Ok(loaded),
+        Err(diagnostics) => {
+            eprintln!("{}", shown(&diagnostics, &sources, stage));
+            Err(Ok(Exit::Failed))
+        }
+    }
+}
+
+/// Diagnostics as standard error can show them.
+pub(crate) fn shown(
+    diagnostics: &[pipeline::diagnose::Diagnostic],
+    sources: &Sources,
+    stage: &Stage,
+) -> String {
+    let facts = stage.facts(Stream::Messages);
+    let look = match (facts.is_terminal, facts.unicode()) {
+        (false, _) => Look::Plain,
+        (true, true) => Look::Boxes,
+        (true, false) => Look::Ascii,
+    };
+    let paint = if facts.colour() { Paint::Ansi } else { Paint::Off };
+    render(diagnostics, sources, look, paint)
+}
+
+/// The value of `${NAME}`, or the content of the file of `${file:PATH}`.
+fn lookup(name: &str) -> Option<String> {
+    match name.strip_prefix("file:") {
+        Some(path) => std::fs::read_to_string(path).ok().map(|text| text.trim_end().to_owned()),
+        None => std::env::var(name).ok(),
+    }
+}
+
+fn unreadable(file: &Path, error: &std::io::Error) -> Failure {
+    let what = format!("{} cannot be read: {error}", file.display());
+    Failure::new(Exit::Failed, codes::PIPELINE_FILE, what)
+        .help("name a pipeline file, such as examples/machine-health.yaml")
+}
