@@ -21,7 +21,7 @@ use protocol::api::{ApiKey, Request};
 use protocol::header::{RequestHeader, ResponseHeader};
 use protocol::wire::{Message as _, Reader, Writer};
 use runtime::channel::{Answer, OwnedSemaphorePermit, Semaphore, reply};
-use runtime::stream::{FrameReader, FrameWriter};
+use runtime::stream::{FrameError, FrameReader, FrameWriter};
 use runtime::task::{self, Task};
 use runtime::timer::{self, Instant};
 
@@ -58,6 +58,8 @@ struct Shared {
 #[derive(Default)]
 struct InFlight {
     is_closed: bool,
+    // The peer sent what no broker sends.
+    is_strange: bool,
     waiting: BTreeMap<i32, Waiting>,
 }
 
@@ -127,6 +129,11 @@ impl Connection {
     pub(crate) async fn call<R: Request>(&self, request: &R) -> Result<R::Response, ClientError> {
         let version = self.versions.of(R::KEY)?;
         self.ask(request, version, Duration::ZERO).await.wait().await
+    }
+
+    /// Whether the peer sent what no broker sends.
+    pub(crate) fn is_strange(&self) -> bool {
+        self.shared.lock().is_strange
     }
 
     /// Sends a request; the answer is taken later. `extra` is time that the broker may take
@@ -264,6 +271,10 @@ impl Shared {
         ClientError::Disconnected { peer: self.peer.clone() }
     }
 
+    fn note_strange(&self) {
+        self.lock().is_strange = true;
+    }
+
     fn insert(&self, correlation: i32, waiting: Waiting) -> Result<(), ClientError> {
         let mut in_flight = self.lock();
         if !in_flight.is_closed {
@@ -342,12 +353,16 @@ async fn read_answers(mut reader: FrameReader, shared: Arc<Shared>, look_every: 
             Ok(Some(frame)) => {
                 if !shared.deliver(frame) {
                     tracing::warn!(peer = %shared.peer, "answer to no request, closing");
+                    shared.note_strange();
                     break;
                 }
             }
             Ok(None) => break,
             Err(error) => {
                 tracing::debug!(peer = %shared.peer, %error, "connection broke");
+                if let FrameError::Length(_) = error {
+                    shared.note_strange();
+                }
                 break;
             }
         }

@@ -208,18 +208,19 @@ async fn handshake(
         client_software_name: "millstream".to_owned(),
         client_software_version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    let explain = |error| explain(error, address);
     let zero = std::time::Duration::ZERO;
     let first = connection.ask(&request, HANDSHAKE_VERSION, zero).await;
     let mut response = match first.wait().await {
         // An older broker answers in version 0 (KIP-511), which does not fill the newer body.
         Err(ClientError::Malformed { .. }) => Default::default(),
-        other => other.map_err(explain)?,
+        Err(error) => return Err(explain(error, address, connection.is_strange())),
+        Ok(response) => response,
     };
     let old = ErrorCode(response.error_code) == ErrorCode::UNSUPPORTED_VERSION;
     if old || response.api_keys.is_empty() {
         let second = connection.ask(&request, 0, zero).await;
-        response = second.wait().await.map_err(explain)?;
+        let second = second.wait().await;
+        response = second.map_err(|error| explain(error, address, connection.is_strange()))?;
     }
     if response.error_code != 0 || response.api_keys.is_empty() {
         return Err(ClientError::NotKafka { host: address.host.clone(), port: address.port });
@@ -228,9 +229,10 @@ async fn handshake(
     Ok(connection)
 }
 
-fn explain(error: ClientError, address: &Address) -> ClientError {
+fn explain(error: ClientError, address: &Address, is_strange: bool) -> ClientError {
     let (host, port) = (address.host.clone(), address.port);
     match error {
+        ClientError::Disconnected { .. } if is_strange => ClientError::NotKafka { host, port },
         ClientError::Disconnected { .. } => ClientError::ClosedAtOnce { host, port },
         ClientError::Malformed { .. } => ClientError::NotKafka { host, port },
         other => other,

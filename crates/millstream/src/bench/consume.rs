@@ -10,7 +10,7 @@ use client::options::Isolation;
 
 use super::load::{self, Load, stored};
 use super::report::{Faults, Measured};
-use super::{Bench, BenchError, Spent};
+use super::{Bench, BenchError};
 
 /// How long one poll waits.
 const POLL_WAIT: Duration = Duration::from_millis(100);
@@ -41,15 +41,33 @@ pub(super) async fn measure(bench: &Bench) -> Result<Measured, BenchError> {
         0 => fill(bench).await?,
         there => there,
     };
-    let warmup = bench.plan.warmup.min(there / 2);
-    let wanted = bench.plan.records.map_or(there, |records| there.min(records + warmup));
+    // The same records once before: connections, caches and the first allocations are made then.
+    let warmup = bench.plan.warmup.min(there);
+    if warmup > 0 {
+        read(bench, warmup).await?;
+    }
+    let wanted = bench.plan.records.map_or(there, |records| there.min(records));
+    let spent_before = bench.spent();
+    let (tally, took_us) = read(bench, wanted).await?;
+    Ok(Measured {
+        records: tally.records,
+        bytes: tally.bytes,
+        took_us,
+        delays: None,
+        faults: tally.faults(wanted, bench.plan.lasting.is_some()),
+        spent: bench.spent().since(spent_before),
+    })
+}
+
+/// Reads from the start until there are so many records, the time is over or nothing comes.
+async fn read(bench: &Bench, wanted: u64) -> Result<(Tally, u64), ClientError> {
+    let starts = starts(bench).await?;
     let mut consumer = bench.client.consumer(bench.consuming.clone());
     let mut tally = Tally::default();
-    let starts = starts(bench).await?;
     tally.next.extend(starts.iter().map(|(_, partition, offset)| (*partition, *offset)));
-    consumer.assign(starts.iter().map(|(topic, partition, offset)| (*topic, *partition, *offset)));
-    let mut begun: Option<Begun> = None;
-    let mut last_us = bench.clock.steady_us();
+    let start_us = bench.clock.steady_us();
+    consumer.assign(starts);
+    let mut last_us = start_us;
     while tally.records < wanted {
         let fetched = consumer.poll(POLL_WAIT).await?;
         for part in &fetched {
@@ -61,47 +79,17 @@ pub(super) async fn measure(bench: &Bench) -> Result<Measured, BenchError> {
         } else if now_us - last_us > SILENCE_US_MAX {
             break;
         }
-        let Begun { at_us: from_us, .. } = match begun {
-            None if tally.records < warmup => continue,
-            None => *begun.insert(Begun::now(bench, &tally)),
-            Some(begun) => begun,
-        };
         let lasting = bench.plan.lasting.map(|lasting| lasting.as_micros());
-        if lasting.is_some_and(|lasting| u128::from(now_us - from_us) >= lasting) {
+        if lasting.is_some_and(|lasting| u128::from(now_us - start_us) >= lasting) {
             break;
         }
     }
-    let end = Begun::now(bench, &tally);
-    let begun = begun.unwrap_or(end);
-    Ok(Measured {
-        records: end.records - begun.records,
-        bytes: end.bytes - begun.bytes,
-        took_us: last_us.max(begun.at_us) - begun.at_us,
-        delays: None,
-        faults: tally.faults(wanted, bench.plan.lasting.is_some()),
-        spent: end.spent.since(begun.spent),
-    })
-}
-
-/// Where the figures stood at a moment.
-#[derive(Debug, Clone, Copy)]
-struct Begun {
-    at_us: u64,
-    spent: Spent,
-    records: u64,
-    bytes: u64,
-}
-
-impl Begun {
-    fn now(bench: &Bench, tally: &Tally) -> Self {
-        let (records, bytes) = (tally.records, tally.bytes);
-        Self { at_us: bench.clock.steady_us(), spent: bench.spent(), records, bytes }
-    }
+    Ok((tally, last_us - start_us))
 }
 
 async fn fill(bench: &Bench) -> Result<u64, BenchError> {
     const RECORDS_USUAL: u64 = 1_000_000;
-    let records = bench.plan.records.unwrap_or(RECORDS_USUAL) + bench.plan.warmup;
+    let records = bench.plan.records.unwrap_or(RECORDS_USUAL);
     let load = Load {
         topic: Arc::from(bench.topic.name.as_str()),
         size: bench.plan.size,

@@ -1,0 +1,10 @@
+//! The program as somebody at a terminal meets it.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod bench;
+mod help;
+mod messages;
+mod program;
+mod records;
+mod service;
