@@ -4,6 +4,7 @@ use pipeline::diagnose::{Diagnostic, Look, Paint, Sources, render, render_json};
 use pipeline::graph::{Ink, Picture, draw};
 use pipeline::lint::load;
 use pipeline::plan::Plan;
+use pipeline::testing::Outcome;
 
 fn diagnostics(text: &str) -> (Vec<Diagnostic>, Sources) {
     let sources = Sources::single("p.yaml", text);
@@ -198,6 +199,9 @@ fn the_examples_are_clean() {
             let notes = render(&loaded.remarks, &sources, Look::Plain, Paint::Off);
             assert!(!notes.contains("warning"), "{notes}");
             assert!(!loaded.spec.tests.is_empty(), "{name} has no tests");
+            for case in pipeline::testing::run(&loaded.spec) {
+                assert_eq!(case.outcome, Outcome::Passed, "{name}: {}", case.name);
+            }
             assert!(!Plan::of(&loaded.spec).stages.is_empty());
             seen += 1;
         }

@@ -10,6 +10,8 @@
 //! Non-obvious: the answer to ApiVersions carries response header 0 even where its body is
 //! flexible, because a client must read it before it knows what the broker speaks.
 //!
+//! What breaks without it: nothing here could speak with a Kafka client, or read a batch on disk.
+//!
 //! `messages` is generated from `schema/` by `cargo xtask codegen`.
 
 pub mod api;
