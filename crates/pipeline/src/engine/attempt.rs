@@ -93,6 +93,7 @@ impl<'a> Attempt<'a> {
             producer.init().await?;
             producers.push(producer);
         }
+        check_claim(shared).await?;
         let mut tasks = self.tasks().await?;
         shared.enter("restoring");
         let restored = restore(&shared.client, &mut tasks).await?;
@@ -385,22 +386,38 @@ fn end_of(end: Option<SlotEnd>) -> Result<(), EngineError> {
 }
 
 /// Writes this process's claim and fences everybody who ever ran the pipeline.
+///
+/// The ledger is read again behind the claim: whoever claimed meanwhile either stands in it, and
+/// is fenced here, or will read this claim. [`check_claim`] settles which of two is the later.
 async fn claim(shared: &Shared, is_first: bool) -> Result<(), EngineError> {
     let plan = &shared.plan;
     let ledger = Ledger::read(&shared.client, &plan.plan_topic).await?;
-    let is_ours = |claim: &super::ledger::Claim| claim.nonce == shared.claimant.nonce;
-    if !is_first && !ledger.newest.as_ref().is_some_and(is_ours) {
+    if !is_first && !is_newest(shared, &ledger) {
         return Err(EngineError::Fenced { by: ledger.newest });
     }
     ledger.check(plan)?;
     let claim = shared.claimant.claim(plan, &ledger);
     let now_ms = shared.clock.unix_ms();
     ledger::write(&shared.client, &plan.plan_topic, &claim, now_ms).await?;
+    let ledger = Ledger::read(&shared.client, &plan.plan_topic).await?;
     let admin = shared.client.admin();
     for id in ledger.transactional_ids(&plan.pipeline) {
         admin.fence(&id).await?;
     }
     Ok(())
+}
+
+/// After the own ids are taken: nobody may have claimed the pipeline in between.
+async fn check_claim(shared: &Shared) -> Result<(), EngineError> {
+    let ledger = Ledger::read(&shared.client, &shared.plan.plan_topic).await?;
+    if is_newest(shared, &ledger) {
+        return Ok(());
+    }
+    Err(EngineError::Fenced { by: ledger.newest })
+}
+
+fn is_newest(shared: &Shared, ledger: &Ledger) -> bool {
+    ledger.newest.as_ref().is_some_and(|claim| claim.nonce == shared.claimant.nonce)
 }
 
 /// Tells by whom this process was fenced.
