@@ -1,5 +1,6 @@
 //! The data folder: who holds it, and the store of logs inside it.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -78,7 +79,7 @@ fn hold(disk: &dyn Disk, dir: &Path) -> Result<Arc<dyn DiskFile>, Error> {
         let path = path.to_path_buf();
         move |cause| Error::Folder { path, cause }
     };
-    disk.create_dir_all(dir).map_err(at(dir))?;
+    make(disk, &dir.join(LOGS)).map_err(at(dir))?;
     let file = disk.open(&path, OpenMode::Create).map_err(at(&path))?;
     if !try_lock(file.as_ref()).map_err(at(&path))? {
         let holder = disk.read(&path).ok();
@@ -90,6 +91,19 @@ fn hold(disk: &dyn Disk, dir: &Path) -> Result<Arc<dyn DiskFile>, Error> {
     let pid = format!("{}\n", std::process::id());
     file.set_len(0).and_then(|()| file.write_at(pid.as_bytes(), 0)).map_err(at(&path))?;
     Ok(file)
+}
+
+/// Makes a folder and those above it so that they survive a power cut: what is acknowledged later
+/// must not hang on a name that was never written.
+fn make(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    let is_new = |folder: &&Path| !folder.as_os_str().is_empty() && !disk.exists(folder);
+    let new: Vec<&Path> = dir.ancestors().take_while(is_new).collect();
+    disk.create_dir_all(dir)?;
+    for folder in new.iter().rev() {
+        let above = folder.parent().filter(|above| !above.as_os_str().is_empty());
+        disk.sync_dir(above.unwrap_or_else(|| Path::new(".")))?;
+    }
+    Ok(())
 }
 
 fn tell(report: &Report) {

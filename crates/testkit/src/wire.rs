@@ -57,14 +57,22 @@ impl Wire {
     /// # Panics
     /// When the connection is closed or the answer cannot be read.
     pub async fn receive<R: Request>(&mut self, version: i16) -> (i32, R::Response) {
-        let frame = self.frame().await.expect("the broker answers");
+        self.try_receive::<R>(version).await.expect("the broker answers")
+    }
+
+    /// As [`Self::receive`]; `None` when the broker has closed the connection.
+    ///
+    /// # Panics
+    /// When the answer cannot be read.
+    pub async fn try_receive<R: Request>(&mut self, version: i16) -> Option<(i32, R::Response)> {
+        let frame = self.frame().await?;
         let mut reader = Reader::new(&frame);
         let header_version = R::KEY.response_header_version(version);
         let header = ResponseHeader::decode(&mut reader, header_version)
             .expect("the answer begins with a header");
         let response = R::Response::decode(&mut reader, version).expect("the answer can be read");
         reader.finish().expect("nothing follows the answer");
-        (header.correlation_id, response)
+        Some((header.correlation_id, response))
     }
 
     /// Asks and waits for the answer.
