@@ -218,8 +218,8 @@ impl Admin {
                 failed.get_or_insert(error);
             }
         }
-        // The picture must not keep what is gone.
-        self.client.refresh(topics).await?;
+        // The picture must not keep what is gone; asking by name could make it anew.
+        self.client.refresh_all().await?;
         failed.map_or(Ok(()), Err)
     }
 

@@ -56,6 +56,15 @@ impl<'a> Attempt<'a> {
         attempt.close().await;
         match result {
             Err(EngineError::Fenced { by: None }) => Err(fenced(shared).await),
+            // Whoever took the pipeline over may have deleted what was just being read.
+            Err(error @ (EngineError::Client(_) | EngineError::OutOfRange(_)))
+                if !error.may_pass() =>
+            {
+                match fenced(shared).await {
+                    found @ EngineError::Fenced { by: Some(_) } => Err(found),
+                    _ => Err(error),
+                }
+            }
             result => result,
         }
     }

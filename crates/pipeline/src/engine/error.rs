@@ -39,6 +39,11 @@ pub enum EngineError {
     },
     /// The plan has changed in ways that the stored state cannot follow.
     PlanChanged(Vec<Change>),
+    /// Neither the plan nor what ran before has state of this task.
+    NoState {
+        /// The task.
+        task: String,
+    },
     /// The plan topic holds a plan of a format that is not known.
     PlanFormat {
         /// What is wrong with it.
@@ -118,6 +123,7 @@ impl fmt::Display for EngineError {
                 "sink {sink} has written {topic}-{partition} up to offset {position}, but the log \
                  ends at {end}: the database is newer than the log"
             ),
+            Self::NoState { task } => write!(f, "task `{task}` has no state to reset"),
             Self::TooLarge(reason) => f.write_str(reason),
             Self::Thread(error) => write!(f, "a thread cannot be started: {error}"),
         }
