@@ -150,16 +150,24 @@ fn with_broker(work: impl FnOnce(&str) -> Result<(), String>) -> Result<(), Stri
     let mut broker = broker(address)?;
     let result =
         wait_until_it_listens(&mut broker, address).and_then(|()| work(&address.to_string()));
-    let killed = broker.kill().and_then(|()| broker.wait());
-    result?;
-    killed.map(drop).map_err(|error| format!("the broker cannot be stopped: {error}"))
+    stop(&mut broker).and(result)
+}
+
+/// Asks the broker to end, so that it takes its temporary folder along.
+fn stop(broker: &mut Child) -> Result<(), String> {
+    if matches!(broker.try_wait(), Ok(None)) {
+        workspace::run(workspace::command("kill").arg(broker.id().to_string()))?;
+    }
+    let status = broker.wait().map_err(|error| format!("the broker cannot end: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("millstream up ended with {status}")) }
 }
 
 fn broker(address: SocketAddr) -> Result<Child, String> {
     let binary: PathBuf = workspace::target().join("debug/millstream");
     let mut broker = workspace::command(&binary.to_string_lossy());
     broker
-        .args(["up", "--ephemeral", "--listen", &address.to_string()])
+        .args(["up", "--quiet", "--ephemeral", "--listen", &address.to_string()])
+        .env_remove(kafka::LIBS_VARIABLE)
         .spawn()
         .map_err(|error| format!("{} cannot be started: {error}", binary.display()))
 }

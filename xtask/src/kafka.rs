@@ -17,7 +17,7 @@ use crate::workspace;
 const VERSION: &str = "4.3.1";
 const LOG4J_VERSION: &str = "2.25.1";
 /// Where to take the jars from instead of fetching them.
-const LIBS_VARIABLE: &str = "MILLSTREAM_KAFKA_LIBS";
+pub(crate) const LIBS_VARIABLE: &str = "MILLSTREAM_KAFKA_LIBS";
 
 /// A cold virtual machine on a busy computer takes its time; more than this is a failure.
 const START_MAX: Duration = Duration::from_secs(60);
