@@ -76,6 +76,8 @@ pub(crate) enum Command {
     Group(command::group::GroupArgs),
     /// Measure a cluster with our own client.
     Bench(command::bench::BenchArgs),
+    /// Check, draw and explain pipelines.
+    Pipeline(command::pipeline::PipelineArgs),
     /// Look into the tables of a pipeline.
     Sink(command::sink::SinkArgs),
     /// Say what an error code means.
@@ -151,6 +153,7 @@ impl Command {
             Self::Topic(args) => args.is_json(),
             Self::Group(args) => args.is_json(),
             Self::Bench(args) => args.is_json(),
+            Self::Pipeline(args) => args.is_json(),
             Self::Version(args) => args.json,
             Self::Run(_) | Self::Produce(_) | Self::Sink(_) | Self::Explain(_) => false,
         }
@@ -165,7 +168,7 @@ impl Command {
             Self::Topic(args) => args.settle(settings),
             Self::Group(args) => args.settle(settings),
             Self::Bench(args) => args.settle(settings),
-            Self::Sink(_) | Self::Explain(_) | Self::Version(_) => {}
+            Self::Pipeline(_) | Self::Sink(_) | Self::Explain(_) | Self::Version(_) => {}
         }
     }
 
@@ -178,6 +181,7 @@ impl Command {
             Self::Topic(args) => command::topic::run(args, stage),
             Self::Group(args) => command::group::run(args, stage),
             Self::Bench(args) => command::bench::run(args, stage),
+            Self::Pipeline(args) => command::pipeline::run(args, stage),
             Self::Sink(args) => command::sink::run(args, stage),
             Self::Explain(args) => command::explain::run(args, stage),
             Self::Version(args) => command::version::run(args, stage),

@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod consume;
 pub(crate) mod explain;
 pub(crate) mod group;
+pub(crate) mod pipeline;
 pub(crate) mod produce;
 pub(crate) mod run;
 pub(crate) mod sink;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pipeline::diagnose::{Look, Paint, Sources, render};
+use pipeline::diagnose::{Diagnostic, Look, Paint, Sources, render};
 use pipeline::lint::{self, Loaded};
 
 use crate::cli::Stage;
@@ -15,26 +15,36 @@ use crate::terminal::Stream;
 /// # Errors
 /// The exit after the problems were shown, or a file that cannot be read.
 pub(crate) fn load(files: &[PathBuf], stage: &Stage) -> Result<Loaded, Result<Exit, Failure>> {
+    let sources = read(files).map_err(Err)?;
+    check(&sources).map_err(|diagnostics| {
+        eprintln!("{}", shown(&diagnostics, &sources, stage));
+        Ok(Exit::Failed)
+    })
+}
+
+/// Reads the files of a pipeline.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(crate) fn read(files: &[PathBuf]) -> Result<Sources, Failure> {
     let mut sources = Sources::new();
     for file in files {
-        let text = std::fs::read_to_string(file).map_err(|error| Err(unreadable(file, &error)))?;
+        let text = std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
         sources.add(&file.display().to_string(), &text);
     }
-    match lint::load(&sources, &lookup) {
-        Ok(loaded) => Ok(loaded),
-        Err(diagnostics) => {
-            eprintln!("{}", shown(&diagnostics, &sources, stage));
-            Err(Ok(Exit::Failed))
-        }
-    }
+    Ok(sources)
+}
+
+/// Checks a pipeline.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(crate) fn check(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
+    lint::load(sources, &lookup)
 }
 
 /// Diagnostics as standard error can show them.
-pub(crate) fn shown(
-    diagnostics: &[pipeline::diagnose::Diagnostic],
-    sources: &Sources,
-    stage: &Stage,
-) -> String {
+pub(crate) fn shown(diagnostics: &[Diagnostic], sources: &Sources, stage: &Stage) -> String {
     let facts = stage.facts(Stream::Messages);
     let look = match (facts.is_terminal, facts.unicode()) {
         (false, _) => Look::Plain,

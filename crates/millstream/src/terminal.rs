@@ -86,6 +86,13 @@ impl TerminalFacts {
         knows_utf8 && !self.is_dumb() && !refused
     }
 
+    /// Columns to write for.
+    pub(crate) fn width(&self) -> usize {
+        const WIDTH_USUAL: usize = 100;
+        let size = if self.is_terminal { crossterm::terminal::size().ok() } else { None };
+        size.map_or(WIDTH_USUAL, |(columns, _)| usize::from(columns.max(1)))
+    }
+
     /// Whether a live view can be drawn: it needs a terminal that can move its cursor.
     pub(crate) fn can_draw(&self) -> bool {
         self.is_terminal && !self.is_dumb() && self.term.is_some()

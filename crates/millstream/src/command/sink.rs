@@ -14,6 +14,14 @@ use crate::render::plain::previews;
 
 /// Options of the command.
 #[derive(Debug, Args)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    before_help = "Examples:
+  millstream sink preview examples/machine-health.yaml
+  millstream sink preview pipeline.yaml -n 3"
+)]
 pub(crate) struct SinkArgs {
     #[command(subcommand)]
     command: SinkCommand,

@@ -8,6 +8,7 @@ use crate::program::run;
 
 const COMMANDS: &[&[&str]] = &[
     &[],
+    &["run"],
     &["up"],
     &["produce"],
     &["consume"],
@@ -19,6 +20,13 @@ const COMMANDS: &[&[&str]] = &[
     &["group"],
     &["group", "list"],
     &["group", "describe"],
+    &["pipeline"],
+    &["pipeline", "lint"],
+    &["pipeline", "graph"],
+    &["pipeline", "explain"],
+    &["pipeline", "upgrade"],
+    &["sink"],
+    &["sink", "preview"],
     &["bench"],
     &["bench", "produce"],
     &["bench", "consume"],

@@ -5,6 +5,7 @@
 mod bench;
 mod help;
 mod messages;
+mod pipelines;
 mod program;
 mod records;
 mod service;

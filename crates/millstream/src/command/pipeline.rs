@@ -1,0 +1,224 @@
+//! `millstream pipeline`: what can be said of a pipeline without running it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use pipeline::diagnose::{Diagnostic, Look, Paint, Sources, render, render_json};
+use pipeline::graph::{Ink, Picture, dot, draw, mermaid};
+use pipeline::lint::Loaded;
+use pipeline::spec::{Delivery, Form, Spec, upgrade};
+
+use crate::cli::Stage;
+use crate::message::{Exit, Failure};
+use crate::pipeline_file;
+use crate::terminal::Stream;
+
+mod outline;
+
+/// Options of the command.
+#[derive(Debug, Args)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    before_help = "Examples:
+  millstream pipeline lint examples/machine-health.yaml
+  millstream pipeline graph examples/machine-health.yaml
+  millstream pipeline graph pipeline.yaml --output dot | dot -Tsvg > pipeline.svg
+  millstream pipeline explain pipeline.yaml         its stages, topics and groups
+  millstream pipeline upgrade tasks.yaml config.yaml > pipeline.yaml"
+)]
+pub(crate) struct PipelineArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Check a pipeline and tell all that is wrong with it.
+    Lint(LintArgs),
+    /// Draw it.
+    Graph(GraphArgs),
+    /// Show how it would run: stages, topics, groups, state, tables.
+    Explain(ExplainArgs),
+    /// Write a file of the old form in the new one.
+    Upgrade(UpgradeArgs),
+}
+
+/// The file or files of a pipeline.
+#[derive(Debug, Args)]
+struct FileArgs {
+    /// The pipeline: one file, or a list of tasks and its configuration.
+    #[arg(required = true, num_args = 1..=2, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct LintArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// How problems are shown.
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    output: LintForm,
+    /// Print JSON; the same as --output json.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LintForm {
+    /// For people.
+    Text,
+    /// As data.
+    Json,
+    /// As annotations of a build service.
+    Github,
+}
+
+#[derive(Debug, Args)]
+struct GraphArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// What is written.
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    output: GraphForm,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum GraphForm {
+    /// A drawing for terminals.
+    Text,
+    /// For Graphviz.
+    Dot,
+    /// For Mermaid.
+    Mermaid,
+}
+
+#[derive(Debug, Args)]
+struct ExplainArgs {
+    #[command(flatten)]
+    file: FileArgs,
+}
+
+#[derive(Debug, Args)]
+struct UpgradeArgs {
+    #[command(flatten)]
+    file: FileArgs,
+}
+
+impl PipelineArgs {
+    /// Whether JSON was asked for.
+    pub(crate) fn is_json(&self) -> bool {
+        match &self.action {
+            Action::Lint(args) => args.json || args.output == LintForm::Json,
+            Action::Graph(_) | Action::Explain(_) | Action::Upgrade(_) => false,
+        }
+    }
+}
+
+/// Does it.
+pub(crate) fn run(args: &PipelineArgs, stage: &mut Stage) -> Result<Exit, Failure> {
+    let show: fn(&Loaded, &PipelineArgs, &Stage) -> Result<String, Failure> = match &args.action {
+        Action::Lint(lint) => return run_lint(lint, stage),
+        Action::Graph(_) => graph,
+        Action::Explain(_) => |loaded, _, _| Ok(outline::text(&loaded.spec)),
+        Action::Upgrade(_) => |loaded, _, _| upgraded(&loaded.spec),
+    };
+    let loaded = match pipeline_file::load(args.files(), stage) {
+        Ok(loaded) => loaded,
+        Err(told) => return told,
+    };
+    let text = show(&loaded, args, stage)?;
+    stage.put(text.as_bytes())?;
+    Ok(Exit::Success)
+}
+
+impl PipelineArgs {
+    fn files(&self) -> &[PathBuf] {
+        match &self.action {
+            Action::Lint(args) => &args.file.files,
+            Action::Graph(args) => &args.file.files,
+            Action::Explain(args) => &args.file.files,
+            Action::Upgrade(args) => &args.file.files,
+        }
+    }
+}
+
+/// What is wrong is what was asked for, so it goes to the output.
+fn run_lint(args: &LintArgs, stage: &mut Stage) -> Result<Exit, Failure> {
+    let sources = pipeline_file::read(&args.file.files)?;
+    let form = if args.json { LintForm::Json } else { args.output };
+    let (diagnostics, verdict, exit) = match pipeline_file::check(&sources) {
+        Ok(loaded) => {
+            let name = args.file.files.iter().map(|file| file.display().to_string());
+            let name = name.collect::<Vec<_>>().join(" ");
+            (loaded.remarks, Some(verdict(&name, &loaded.spec)), Exit::Success)
+        }
+        Err(diagnostics) => (diagnostics, None, Exit::Failed),
+    };
+    let mut text = shown(&diagnostics, &sources, (form, stage));
+    if let Some(verdict) = verdict.filter(|_| form == LintForm::Text) {
+        text.insert_str(0, &verdict);
+    }
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    stage.put(text.as_bytes())?;
+    Ok(exit)
+}
+
+fn shown(
+    diagnostics: &[Diagnostic],
+    sources: &Sources,
+    (form, stage): (LintForm, &Stage),
+) -> String {
+    let facts = stage.facts(Stream::Output);
+    let look = match form {
+        LintForm::Json => return render_json(diagnostics, sources),
+        LintForm::Github => Look::Github,
+        LintForm::Text if !facts.is_terminal => Look::Plain,
+        LintForm::Text if facts.unicode() => Look::Boxes,
+        LintForm::Text => Look::Ascii,
+    };
+    let is_coloured = form == LintForm::Text && facts.colour();
+    render(diagnostics, sources, look, if is_coloured { Paint::Ansi } else { Paint::Off })
+}
+
+/// `ok  greenhouse.yaml   3 tasks, 1 source, 2 sinks, exactly_once`
+fn verdict(name: &str, spec: &Spec) -> String {
+    let many = |count: usize, word: &str| {
+        let ending = if count == 1 { "" } else { "s" };
+        format!("{count} {word}{ending}")
+    };
+    let delivery = match spec.runtime.delivery {
+        Delivery::ExactlyOnce => "exactly_once",
+        Delivery::AtLeastOnce => "at_least_once",
+    };
+    let (tasks, sources) = (many(spec.tasks.len(), "task"), many(spec.sources.len(), "source"));
+    let sinks = many(spec.sinks.len(), "sink");
+    format!("ok  {name}   {tasks}, {sources}, {sinks}, {delivery}\n")
+}
+
+fn graph(loaded: &Loaded, args: &PipelineArgs, stage: &Stage) -> Result<String, Failure> {
+    let picture = Picture::of(&loaded.spec);
+    let facts = stage.facts(Stream::Output);
+    let form = match &args.action {
+        Action::Graph(args) => args.output,
+        _ => GraphForm::Text,
+    };
+    Ok(match form {
+        GraphForm::Dot => dot(&picture, &loaded.spec.name.value),
+        GraphForm::Mermaid => mermaid(&picture),
+        GraphForm::Text => {
+            let ink = if facts.unicode() { Ink::Boxes } else { Ink::Ascii };
+            draw(&picture, ink, facts.width())
+        }
+    })
+}
+
+fn upgraded(spec: &Spec) -> Result<String, Failure> {
+    match spec.form {
+        Form::Legacy => Ok(upgrade(spec)),
+        Form::Full => Err(Failure::usage("the file is of the new form already")),
+    }
+}
