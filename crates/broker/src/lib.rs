@@ -29,6 +29,7 @@ pub mod options;
 mod partition;
 mod running;
 mod store;
+mod sweeper;
 mod traffic;
 mod transaction;
 pub mod view;

@@ -90,3 +90,6 @@ pub const OFFSETS_RETENTION_MS: i64 = 7 * 24 * 3600 * 1000;
 
 /// How long an unused transactional id is kept; Kafka's `transactional.id.expiration.ms`.
 pub const TRANSACTIONAL_ID_EXPIRATION_MS: i64 = 7 * 24 * 3600 * 1000;
+
+/// Logs that wait for compaction; one beyond them is compacted by whoever brings it.
+pub const CLEAN_JOBS_MAX: usize = 128;

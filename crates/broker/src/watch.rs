@@ -7,9 +7,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
-use commitlog::{LogEvents, LogId};
+use commitlog::{CleanJob, LogEvents, LogId};
 use runtime::channel::Notify;
 use tracing::error;
+
+use crate::sweeper::Sweeper;
 
 /// One waiting request; remembers a wake-up that comes before it waits.
 #[derive(Debug, Default)]
@@ -75,6 +77,7 @@ impl Drop for Registration {
 #[derive(Debug, Default)]
 pub(crate) struct Watches {
     by_log: RwLock<Vec<Option<Arc<Watch>>>>,
+    sweeper: Sweeper,
 }
 
 impl Watches {
@@ -104,6 +107,10 @@ impl Watches {
 impl LogEvents for Watches {
     fn failed(&self, name: &str, error: &commitlog::Error) {
         error!(log = name, %error, "log failed");
+    }
+
+    fn clean(&self, job: CleanJob) {
+        self.sweeper.take(job);
     }
 
     fn advanced(&self, id: LogId, _high_watermark: i64, _last_stable_offset: i64) {
