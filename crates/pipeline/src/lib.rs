@@ -7,7 +7,8 @@
 //!
 //! [`spec`] reads a file with the place of every value, [`lint`] says whether its parts fit,
 //! [`plan`] derives stages, topics, stores and tables, [`engine`] runs them through the client.
-//! [`expression`] and [`json`] work on the bytes of records; [`sink`] is what a database must do.
+//! [`testing`] runs a file's test cases in memory. [`expression`] and [`json`] work on the bytes of
+//! records; [`sink`] is what a database must do.
 //!
 //! Invariants: a plan follows from the file alone, so two processes that read one file agree;
 //! outputs, state and positions change in one transaction; records of a key keep their order; no

@@ -62,7 +62,6 @@ const ROOMS: &[Room] = &[
 /// Crates from outside and the rooms that may name them; every other crate is unknown.
 const OWNERS: &[(&str, &[&str])] = &[
     ("ahash", &["pipeline"]),
-    ("anyhow", &["millstream"]),
     ("bytes", &[]),
     ("clap", &["millstream"]),
     ("crc32c", &["protocol"]),
@@ -79,7 +78,6 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("serde-saphyr", &["pipeline"]),
     ("serde_json", &["pipeline", "gateway", "sinks", "millstream"]),
     ("snap", &["protocol"]),
-    ("sonic-rs", &["pipeline"]),
     ("sysinfo", &["gateway"]),
     ("tokio", &["runtime"]),
     ("tracing", &["runtime", "broker", "client", "pipeline", "gateway", "sinks", "millstream"]),
