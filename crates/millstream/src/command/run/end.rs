@@ -67,7 +67,8 @@ pub(crate) fn failure(error: &EngineError, stage: &Stage) -> Failure {
             Failure::new(Exit::Failed, codes::TOPIC_UNFIT, what)
                 .help("see what there is with `millstream topic describe TOPIC`")
         }
-        EngineError::PlanFormat { .. }
+        EngineError::NoState { .. }
+        | EngineError::PlanFormat { .. }
         | EngineError::ChangelogUnreadable { .. }
         | EngineError::RestoreStuck { .. } => {
             Failure::new(Exit::Failed, codes::STATE_UNUSABLE, what)
