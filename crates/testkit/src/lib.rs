@@ -12,4 +12,5 @@
 
 pub mod broker;
 pub mod scenario;
+pub mod torture;
 pub mod wire;

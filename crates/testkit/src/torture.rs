@@ -1,0 +1,312 @@
+//! The kill test: broker and pipeline are killed with -9 while records flow; nothing may show.
+//!
+//! ```text
+//! load --> in --> pipeline --> counts, sums, means --> database     (processes of the program)
+//!   |      |                     |                        |
+//!   +------+------ check <-------+------------------------+          (this process)
+//! ```
+//!
+//! The input is read back at the end and is the oracle of everything else, so the check needs no
+//! knowledge of when what was killed. All chance comes from one seed.
+
+mod check;
+mod failure;
+mod limits;
+mod load;
+mod process;
+mod read;
+mod schedule;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use client::Client;
+use client::admin::TopicSpec;
+use runtime::timer;
+
+pub use check::{Fault, Violation};
+pub use failure::Failure;
+
+use limits::{DRAIN_MAX, FENCE_MAX, PARTITIONS};
+use load::{Load, Sent};
+use process::{Process, Site};
+use schedule::{Action, Round, Victims};
+
+/// The exit status of a pipeline that was overtaken.
+const OVERTAKEN: i32 = 75;
+
+/// Reads a table of two columns out of a database: keys and what stands beside them.
+pub type ReadTable = fn(&Path, &str) -> Result<BTreeMap<String, String>, String>;
+
+/// What is tortured.
+#[derive(Debug, Clone, Copy)]
+pub enum Subject {
+    /// The broker alone, under a producer.
+    Broker,
+    /// The broker and a pipeline.
+    BrokerAndPipeline(ReadTable),
+    /// A pipeline over a cluster that nobody touches.
+    Pipeline(SocketAddr, ReadTable),
+}
+
+impl Subject {
+    fn table(self) -> Option<ReadTable> {
+        match self {
+            Self::Broker => None,
+            Self::BrokerAndPipeline(table) | Self::Pipeline(_, table) => Some(table),
+        }
+    }
+
+    fn victims(self) -> Victims {
+        match self {
+            Self::Broker => Victims::Broker,
+            Self::BrokerAndPipeline(_) => Victims::Both,
+            Self::Pipeline(..) => Victims::Pipeline,
+        }
+    }
+
+    fn cluster(self) -> Option<SocketAddr> {
+        match self {
+            Self::Pipeline(at, _) => Some(at),
+            Self::Broker | Self::BrokerAndPipeline(_) => None,
+        }
+    }
+}
+
+/// How to torture.
+#[derive(Debug, Clone)]
+pub struct Torture {
+    /// The program under test.
+    pub binary: PathBuf,
+    /// An existing folder for everything that is written.
+    pub dir: PathBuf,
+    /// What is tortured.
+    pub subject: Subject,
+    /// How often something is killed.
+    pub rounds: u32,
+    /// Where all chance comes from.
+    pub seed: u64,
+}
+
+/// What a run that passed has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// Records that were acknowledged.
+    pub acknowledged: u64,
+    /// Offsets that the pipeline had filled in the topic of counts before the drain.
+    pub counted_live: i64,
+}
+
+/// Names of the run's topics; a cluster that others use too has room for many runs.
+#[derive(Debug, Clone)]
+struct Names {
+    input: String,
+    counts: String,
+    sums: String,
+    means: String,
+    pipeline: String,
+}
+
+impl Names {
+    fn new() -> Self {
+        let run = super::scenario::fresh("torture");
+        let name = |what: &str| format!("{run}-{what}");
+        Self {
+            input: name("in"),
+            counts: name("counts"),
+            sums: name("sums"),
+            means: name("means"),
+            pipeline: run,
+        }
+    }
+
+    fn file(&self) -> String {
+        let Self { input, counts, sums, means, pipeline } = self;
+        format!(
+            "version: 1
+name: {pipeline}
+source: {{ topic: {input} }}
+tasks:
+  - {{ id: gate, type: forward, to: [seen, plus, mean] }}
+  - {{ id: seen, type: count, to: counts }}
+  - {{ id: plus, type: sum, field: n, add: 1, to: sums }}
+  - {{ id: mean, type: average, value: n, window: 1s, to: means }}
+sinks:
+  counts:
+    kafka: {{ topic: {counts} }}
+    sqlite: {{ file: counts.db, table: counts, key: [key] }}
+  sums: {{ kafka: {{ topic: {sums} }} }}
+  means: {{ kafka: {{ topic: {means} }} }}
+"
+        )
+    }
+}
+
+/// The world of a run.
+struct World {
+    torture: Torture,
+    site: Site,
+    names: Names,
+    at: SocketAddr,
+    broker: Option<Process>,
+    pipeline: Option<Process>,
+}
+
+/// Runs the kill test; the folder stays, so that what went wrong can be looked at.
+///
+/// # Errors
+/// What could not be done, or what was promised and does not hold.
+pub async fn run(torture: Torture) -> Result<Report, Failure> {
+    let mut world = World::begin(torture).await?;
+    let client = load::client(world.at).await?;
+    client.admin().create_topics(&[TopicSpec::new(&world.names.input, PARTITIONS)]).await?;
+    world.start_pipeline()?;
+    let load = Load::start(client.clone(), world.names.input.clone(), world.torture.seed);
+    let Torture { seed, rounds, subject, .. } = world.torture;
+    let rounds = schedule::rounds(seed, rounds, subject.victims());
+    for (number, round) in (1..).zip(&rounds) {
+        world.round(*round).await?;
+        let (sent, acknowledged) = load.counts();
+        let (of, action, after) = (rounds.len(), round.action, round.after_ms);
+        println!(
+            "round {number}/{of}: {action} after {after} ms; {sent} records sent, \
+             {acknowledged} acknowledged"
+        );
+    }
+    let sent = load.finish().await?;
+    let counted_live = read::visible(&client, &world.names.counts, PARTITIONS).await;
+    world.drain().await?;
+    let violations = world.check(&client, &sent).await?;
+    if violations.is_empty() {
+        let acknowledged = base::cast::u64_of(sent.acknowledged.len());
+        return Ok(Report { acknowledged, counted_live });
+    }
+    Err(Failure::Violated(violations))
+}
+
+impl World {
+    async fn begin(torture: Torture) -> Result<Self, Failure> {
+        let site = Site { binary: torture.binary.clone(), dir: torture.dir.clone() };
+        let names = Names::new();
+        process::write_pipeline(&site.path("pipeline.yaml"), &names.file())?;
+        let (broker, at) = if let Some(at) = torture.subject.cluster() {
+            (None, at)
+        } else {
+            let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let (broker, at) = site.broker(free).await?;
+            (Some(broker), at)
+        };
+        Ok(Self { torture, site, names, at, broker, pipeline: None })
+    }
+
+    fn start_pipeline(&mut self) -> Result<(), Failure> {
+        if self.torture.subject.table().is_some() {
+            self.pipeline = Some(self.site.pipeline(self.at, false)?);
+        }
+        Ok(())
+    }
+
+    async fn start_broker(&mut self) -> Result<(), Failure> {
+        self.broker = Some(self.site.broker(self.at).await?.0);
+        Ok(())
+    }
+
+    fn kill_broker(&mut self) -> Result<(), Failure> {
+        self.broker.take().map_or(Ok(()), Process::kill)
+    }
+
+    /// Kills the pipeline, which must still run: nothing that happens to others may end it.
+    fn kill_pipeline(&mut self) -> Result<(), Failure> {
+        let Some(mut pipeline) = self.pipeline.take() else { return Ok(()) };
+        if let Some(status) = pipeline.ended() {
+            let when = "the pipeline ended, and nobody had killed it".to_owned();
+            let (how, said) = (status.to_string(), pipeline.last_words());
+            return Err(Failure::PipelineEnded { when, how, said });
+        }
+        pipeline.kill()
+    }
+
+    async fn round(&mut self, round: Round) -> Result<(), Failure> {
+        pause(round.after_ms).await;
+        match round.action {
+            Action::Pipeline => {
+                self.kill_pipeline()?;
+                self.start_pipeline()
+            }
+            Action::Broker { away_ms } => {
+                self.kill_broker()?;
+                pause(away_ms).await;
+                self.start_broker().await
+            }
+            Action::BrokerTwice { again_ms } => {
+                self.kill_broker()?;
+                let again = self.site.spawn_broker(self.at)?;
+                pause(again_ms).await;
+                again.kill()?;
+                self.start_broker().await
+            }
+            Action::Both => {
+                self.kill_broker()?;
+                self.kill_pipeline()?;
+                // The pipeline may come back first: it has to wait for its log then.
+                self.start_pipeline()?;
+                self.start_broker().await
+            }
+            Action::Takeover { still_ms } => self.take_over(still_ms).await,
+        }
+    }
+
+    /// A second pipeline takes over while the first one stands still; the first one must notice.
+    async fn take_over(&mut self, still_ms: u64) -> Result<(), Failure> {
+        let Some(mut older) = self.pipeline.take() else { return Ok(()) };
+        older.pause()?;
+        self.start_pipeline()?;
+        pause(still_ms).await;
+        older.resume()?;
+        let status = older.wait(FENCE_MAX).await;
+        if status.and_then(|status| status.code()) == Some(OVERTAKEN) {
+            return Ok(());
+        }
+        let when = format!("overtaken after {still_ms} ms, must end with {OVERTAKEN}");
+        Err(Failure::PipelineEnded { when, how: said(status), said: older.last_words() })
+    }
+
+    /// Lets the pipeline come to the end of its input.
+    async fn drain(&mut self) -> Result<(), Failure> {
+        if self.torture.subject.table().is_none() {
+            return Ok(());
+        }
+        self.kill_pipeline()?;
+        let mut last = self.site.pipeline(self.at, true)?;
+        let status = last.wait(DRAIN_MAX).await;
+        if status.is_some_and(|status| status.success()) {
+            return Ok(());
+        }
+        let when = "the last run up to the ends".to_owned();
+        Err(Failure::PipelineEnded { when, how: said(status), said: last.last_words() })
+    }
+
+    async fn check(&self, client: &Client, sent: &Sent) -> Result<Vec<Violation>, Failure> {
+        let Names { input, counts, sums, means, .. } = &self.names;
+        let oracle = read::topic(client, input).await?;
+        let is_unknown = sent.unknown > 0;
+        let mut violations = check::input(input, &oracle, &sent.acknowledged, is_unknown);
+        let Some(table) = self.torture.subject.table() else { return Ok(violations) };
+        violations.extend(check::counts(counts, &oracle, &read::topic(client, counts).await?));
+        violations.extend(check::sums(sums, &oracle, &read::topic(client, sums).await?));
+        violations.extend(check::means(means, &oracle, &read::topic(client, means).await?));
+        let rows = table(&self.site.path("counts.db"), "counts").map_err(Failure::Table)?;
+        violations.extend(check::table("table counts", &oracle, &rows));
+        Ok(violations)
+    }
+}
+
+async fn pause(ms: u64) {
+    timer::sleep(Duration::from_millis(ms)).await;
+}
+
+fn said(status: Option<std::process::ExitStatus>) -> String {
+    status.map_or_else(|| "it still runs".to_owned(), |status| status.to_string())
+}
