@@ -10,6 +10,7 @@ mod golden;
 mod json;
 mod kafka;
 mod tidy;
+mod torture;
 mod workspace;
 
 use std::env;
@@ -28,6 +29,8 @@ cargo xtask <command>
   kafka stop [DIR]            stop it
   kafka jars                  fetch its jars; prints their folder
   kafka java CLASS [ARG..]    run a class of its jars, such as a console tool
+  torture [--rounds N] [--seed S] [--broker | --kafka] [--release]
+                              kill broker and pipeline while records flow, then check it all
   tidy                        check the rules of the house (STYLE.md)
 ";
 
@@ -64,6 +67,7 @@ fn dispatch(words: &[&str]) -> Result<(), String> {
         }
         ["golden"] => golden::run(),
         ["kafka", rest @ ..] => kafka::run(rest),
+        ["torture", rest @ ..] => torture::run(rest),
         ["help"] => {
             print!("{HELP}");
             Ok(())

@@ -169,8 +169,9 @@ mod tests {
 
     #[test]
     fn the_address_is_found_in_what_the_broker_says_first() {
-        let line = "{\"data\":\"x\",\"listening\":\"127.0.0.1:34567\",\"pid\":1}\n";
-        assert_eq!(address_in(line), Some(SocketAddr::from(([127, 0, 0, 1], 34567))));
+        let address = SocketAddr::from(([127, 0, 0, 1], 34_567));
+        let line = format!("{{\"data\":\"x\",\"listening\":\"{address}\",\"pid\":1}}\n");
+        assert_eq!(address_in(&line), Some(address));
         assert_eq!(address_in("error"), None);
     }
 }
