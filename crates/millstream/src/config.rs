@@ -25,6 +25,8 @@ pub(crate) enum Origin {
     Override,
     /// A variable of the environment.
     Environment(String),
+    /// A key of the pipeline file.
+    Pipeline(&'static str),
     /// A line of an .env file or of the file of --config.
     File { name: Option<String>, path: String, line: usize },
 }
@@ -34,6 +36,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Flag(flag) => write!(f, "flag {flag}"),
             Self::Override => f.write_str("-X"),
+            Self::Pipeline(key) => write!(f, "{key} in the pipeline file"),
             Self::Environment(name) => write!(f, "{name} in the environment"),
             Self::File { name: Some(name), path, line } => {
                 write!(f, "{name} in {path} line {line}")
@@ -83,6 +86,20 @@ impl Settings {
         debug_assert!(canonical(name) == Some(name), "{name} is not in the table of names");
         if let Some(value) = value {
             self.values.insert(name, Found { value, origin: Origin::Flag(flag) });
+        }
+    }
+
+    /// A value of the pipeline file; it is weaker than everything else.
+    pub(crate) fn pipeline(
+        &mut self,
+        name: &'static str,
+        key: &'static str,
+        value: Option<String>,
+    ) {
+        debug_assert!(canonical(name) == Some(name), "{name} is not in the table of names");
+        if let Some(value) = value {
+            let found = Found { value, origin: Origin::Pipeline(key) };
+            self.values.entry(name).or_insert(found);
         }
     }
 

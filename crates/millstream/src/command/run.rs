@@ -160,15 +160,15 @@ fn options(args: &RunArgs, plan: &Plan, world: &World) -> Result<EngineOptions, 
 
 /// The log that the settings or the file name; the one in this process when neither does.
 async fn open_log(spec: &Spec, settings: &Settings, world: &World) -> Result<Log, Failure> {
-    let named = settings.text("brokers").map(str::to_owned);
-    let named = named.or_else(|| spec.brokers.as_ref().map(|brokers| brokers.value.clone()));
-    match named.as_deref() {
-        None | Some(EMBEDDED) => embedded(settings, world).await,
+    let mut settings = settings.clone();
+    let named = spec.brokers.as_ref().map(|brokers| brokers.value.clone());
+    settings.pipeline("brokers", "cluster.brokers", named);
+    match settings.text("brokers").map(str::to_owned) {
+        None => embedded(&settings, world).await,
+        Some(brokers) if brokers == EMBEDDED => embedded(&settings, world).await,
         Some(brokers) => {
-            let mut settings = settings.clone();
-            settings.flag("brokers", "the pipeline file", Some(brokers.to_owned()));
             let client = world.connect(&settings, false).await?;
-            Ok(Log { embedded: None, client, listen: brokers.to_owned() })
+            Ok(Log { embedded: None, client, listen: brokers })
         }
     }
 }

@@ -119,6 +119,9 @@ codes! {
     RESULT_TOO_LARGE = "MS-3009", "a result is larger than the log takes",
         "A record that the pipeline makes exceeds the largest batch that the broker accepts \
          (max.message.bytes). Everything before it is committed.";
+    TASK_WITHOUT_STATE = "MS-3010", "the task keeps no state",
+        "Only tasks that remember something per key (count, average) have state that can be \
+         reset. Without --task the whole pipeline is reset.";
     PORT_TAKEN = "MS-5001", "the port is taken",
         "Another process listens on it; the message names it where the system tells. Stop it, \
          use it (-b host:port), or listen elsewhere (--listen 127.0.0.1:0 takes a free port).";

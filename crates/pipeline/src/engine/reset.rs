@@ -192,7 +192,7 @@ sink: { kafka: { topic: out } }
     fn plan(text: &str) -> Plan {
         let parsed = crate::spec::parse(&Sources::single("test.yaml", text), &|_| None);
         assert!(parsed.diagnostics.is_empty(), "{:?}", parsed.diagnostics);
-        Plan::of(&parsed.spec.unwrap())
+        Plan::of(&parsed.spec.expect("a text without problems has a spec"))
     }
 
     #[test]

@@ -67,8 +67,9 @@ pub(crate) fn failure(error: &EngineError, stage: &Stage) -> Failure {
             Failure::new(Exit::Failed, codes::TOPIC_UNFIT, what)
                 .help("see what there is with `millstream topic describe TOPIC`")
         }
-        EngineError::NoState { .. }
-        | EngineError::PlanFormat { .. }
+        EngineError::NoState { .. } => Failure::new(Exit::Failed, codes::TASK_WITHOUT_STATE, what)
+            .help("`millstream pipeline graph FILE` shows the tasks"),
+        EngineError::PlanFormat { .. }
         | EngineError::ChangelogUnreadable { .. }
         | EngineError::RestoreStuck { .. } => {
             Failure::new(Exit::Failed, codes::STATE_UNUSABLE, what)
