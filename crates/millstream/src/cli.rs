@@ -216,11 +216,17 @@ impl Cli {
         for warning in unused_variables(&environment) {
             eprintln!("{warning}");
         }
+        let named = |variable: &str| {
+            let found = environment.iter().find(|(name, _)| name == variable);
+            found.map(|(_, path)| PathBuf::from(path))
+        };
+        let config = globals.config.clone().or_else(|| named("MILLSTREAM_CONFIG"));
+        let named_env = globals.env_file.clone().or_else(|| named("MILLSTREAM_ENV_FILE"));
         let given = Given {
             overrides: globals.overrides.clone(),
+            env_file: env_file(named_env.as_deref(), is_broker),
             environment,
-            env_file: env_file(globals.env_file.as_deref(), is_broker),
-            config: globals.config.clone(),
+            config,
             is_broker,
         };
         let mut settings = Settings::load(&given)?;

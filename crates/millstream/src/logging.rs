@@ -54,7 +54,9 @@ pub(crate) fn start(settings: &Settings, level: Level, is_colour: bool) -> Resul
 
 fn targets(settings: &Settings, level: Level) -> Result<Targets, Failure> {
     let Some(found) = settings.found("log") else {
-        return Ok(Targets::new().with_default(level));
+        // The variable that all of Rust's programs read; what is wrong in it is not our affair.
+        let usual = std::env::var("RUST_LOG").ok().and_then(|text| text.parse().ok());
+        return Ok(usual.unwrap_or_else(|| Targets::new().with_default(level)));
     };
     Targets::from_str(&found.value)
         .map_err(|_| bad_value("log", "levels such as info,broker=debug", found))

@@ -1,6 +1,7 @@
 //! `millstream produce`: records from standard input into topics.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io::{IsTerminal as _, stdin};
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
@@ -82,6 +83,9 @@ pub(crate) fn run(args: &ProduceArgs, stage: &mut Stage) -> Result<Exit, Failure
     let world = World::new();
     executor()?.block_on(async {
         let client = world.connect(&stage.settings, true).await?;
+        if stdin().is_terminal() {
+            stage.note("type records, one per line; Ctrl-D ends");
+        }
         let producer = client.producer(options);
         let mut work = Work { args, producer, open: VecDeque::new(), done: BTreeMap::new() };
         let ended = work.produce(&reading, &stage.settings).await;

@@ -138,3 +138,36 @@ fn source_of_brokers(settings: &Settings) -> String {
         |found| format!("value came from: {}", found.origin),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use protocol::api::ApiKey;
+
+    use super::*;
+
+    fn exit_of(error: &ClientError) -> (Exit, Option<&'static str>) {
+        let failure = client(error, &Settings::default());
+        (failure.exit, failure.code)
+    }
+
+    fn refusal(code: ErrorCode) -> ClientError {
+        let subject = "t".to_owned();
+        ClientError::Refused { api: ApiKey::Produce, subject, code, message: None }
+    }
+
+    #[test]
+    fn exits_tell_scripts_what_to_do() {
+        let denied = refusal(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+        assert_eq!(exit_of(&denied), (Exit::NotAuthorised, Some(codes::NOT_AUTHORISED)));
+        let moving = refusal(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+        assert_eq!(exit_of(&moving), (Exit::TryAgain, Some(codes::REFUSED)));
+        let wrong = refusal(ErrorCode::INVALID_TOPIC_EXCEPTION);
+        assert_eq!(exit_of(&wrong), (Exit::Failed, Some(codes::REFUSED)));
+        let late = ClientError::TimedOut { what: "Metadata", after: Duration::from_secs(1) };
+        assert_eq!(exit_of(&late), (Exit::TimedOut, Some(codes::TIMED_OUT)));
+        let gone = ClientError::Disconnected { peer: "a:1".to_owned() };
+        assert_eq!(exit_of(&gone).0, Exit::Unreachable);
+    }
+}

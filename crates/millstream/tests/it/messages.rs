@@ -65,6 +65,16 @@ fn who_hangs_up_at_once_probably_wants_tls() {
 }
 
 #[test]
+fn silence_is_a_time_out() {
+    // The system accepts the connection; nobody ever answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let ended = run(&["topic", "list", "-b", &address, "--timeout", "200ms"]);
+    assert_eq!(ended.code, Some(124), "{}", ended.messages);
+    assert!(ended.messages.contains("error[MS-2005]"), "{}", ended.messages);
+}
+
+#[test]
 fn an_advertised_address_that_does_not_work_is_told() {
     let gone = free_address();
     let log = Log::start_with(&["--advertise", &gone]);
@@ -108,6 +118,18 @@ fn an_env_file_is_read_where_it_is_named() {
     assert_eq!(ended.code, Some(69));
     assert!(ended.messages.contains("MILLSTREAM_BROKERS in "), "{}", ended.messages);
     assert!(ended.messages.contains("some.env line 2"), "{}", ended.messages);
+}
+
+#[test]
+fn a_secret_may_stand_in_a_file_that_a_variable_names() {
+    let folder = Folder::new();
+    let file = folder.path().join("brokers");
+    let address = free_address();
+    std::fs::write(&file, format!("{address}\n")).unwrap();
+    let output = program(&["topic", "list"]).env("MILLSTREAM_BROKERS_FILE", &file).output();
+    let messages = String::from_utf8(output.unwrap().stderr).unwrap();
+    assert!(messages.contains(&address), "{messages}");
+    assert!(messages.contains("MILLSTREAM_BROKERS_FILE in the environment"), "{messages}");
 }
 
 #[test]
