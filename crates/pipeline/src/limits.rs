@@ -87,3 +87,14 @@ pub const DRAIN_MS_MAX: u64 = 10_000;
 
 /// Pause between two looks at how far a drain has come, in milliseconds.
 pub const DRAIN_LOOK_MS: u64 = 5;
+
+/// Milliseconds between two snapshots of a slot's state: a restart after a crash reads what has
+/// changed since.
+pub const SNAPSHOT_EVERY_MS: u64 = 30_000;
+
+/// Age at which a snapshot is no longer used, in milliseconds: changelogs forget deleted keys
+/// after a day, and what it still holds of them would come back.
+pub const SNAPSHOT_AGE_MS_MAX: i64 = 86_400_000;
+
+/// Largest snapshot in bytes; it is held in memory while it is written.
+pub const SNAPSHOT_BYTES_MAX: usize = 1 << 30;

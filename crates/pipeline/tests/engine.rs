@@ -6,6 +6,8 @@
 mod harness;
 #[path = "engine/reset.rs"]
 mod reset;
+#[path = "engine/snapshot.rs"]
+mod snapshot;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,6 +147,7 @@ fn the_same_pipeline_started_twice_fences_the_older_which_says_by_whom() {
             claimant: Claimant { host: "newcomer".to_owned(), ..claimant("main") },
             sinks: Vec::new(),
             mode: Mode::Forever,
+            state: None,
         };
         let newer = Engine::start(client.clone(), Arc::new(SystemClock::new()), options);
         while newer.handle().view().phase != "running" {

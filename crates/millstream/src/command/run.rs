@@ -16,7 +16,7 @@ use broker::{BrokerOptions, Error as BrokerError, Running};
 use clap::Args;
 use client::{Client, ClientOptions};
 use pipeline::engine::{
-    BoundSink, Claimant, Engine, EngineHandle, EngineOptions, Mode, PipelineView,
+    BoundSink, Claimant, Engine, EngineHandle, EngineOptions, Mode, PipelineView, StateFolder,
 };
 use pipeline::plan::Plan;
 use pipeline::spec::Spec;
@@ -111,7 +111,7 @@ pub(crate) fn run(args: &RunArgs, stage: &mut Stage) -> Result<Exit, Failure> {
         let log = open_log(&loaded.spec, &stage.settings, &world).await?;
         let plan = Plan::of(&loaded.spec);
         let progress = Arc::new(Progress::new(&plan, &log.listen, &args.files, &world));
-        let options = options(args, &plan, &world)?;
+        let options = options(args, &plan, &stage.settings, &world)?;
         let engine = Engine::start(log.client.clone(), Arc::clone(&world.clock), options);
         let watch = Watch { args, signals, limit, world: &world };
         let outcome = watch.until_over(engine, &plan, &log, &progress, stage).await;
@@ -131,7 +131,12 @@ fn limit(args: &RunArgs) -> Result<Option<Duration>, Failure> {
     duration(text).map(Some).ok_or_else(|| Failure::usage(what()))
 }
 
-fn options(args: &RunArgs, plan: &Plan, world: &World) -> Result<EngineOptions, Failure> {
+fn options(
+    args: &RunArgs,
+    plan: &Plan,
+    settings: &Settings,
+    world: &World,
+) -> Result<EngineOptions, Failure> {
     let mode = if args.until_end {
         Mode::UntilEnd { close_windows: args.close_windows }
     } else {
@@ -155,7 +160,8 @@ fn options(args: &RunArgs, plan: &Plan, world: &World) -> Result<EngineOptions, 
         started_ms: world.clock.unix_ms(),
         nonce: SystemRandom.next_u64(),
     };
-    Ok(EngineOptions { plan: plan.clone(), claimant, sinks, mode })
+    let folder = StateFolder::new(Arc::new(RealDisk), data_dir(settings).join("state"));
+    Ok(EngineOptions { plan: plan.clone(), claimant, sinks, mode, state: Some(folder) })
 }
 
 /// The log that the settings or the file name; the one in this process when neither does.

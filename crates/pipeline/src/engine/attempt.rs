@@ -1,6 +1,7 @@
 //! One attempt to run a plan, from the claim to the end.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,9 +16,10 @@ use tracing::info;
 use super::code::StageCode;
 use super::error::EngineError;
 use super::ledger::{self, Ledger, transactional_id};
-use super::restore::restore;
+use super::restore::{Aids, restore};
 use super::runner::{Mode, Shared};
 use super::slot::{Order, Slot, SlotEnd, SlotParts};
+use super::snapshot::keeper::{Keeper, KeeperParts, StateFolder};
 use super::table::{self, FeederParts, Goal};
 use super::task::{Position, Task};
 use super::topics::{self, Counts, tasks_of};
@@ -105,7 +107,14 @@ impl<'a> Attempt<'a> {
         check_claim(shared).await?;
         let mut tasks = self.tasks().await?;
         shared.enter("restoring");
-        let restored = restore(&shared.client, &mut tasks).await?;
+        let aids = Aids {
+            client: &shared.client,
+            folder: shared.state.as_ref(),
+            fingerprint: shared.plan.fingerprint(),
+            now_ms: shared.clock.unix_ms(),
+        };
+        let restored = restore(aids, &mut tasks).await?;
+        shared.restored.store(restored, Ordering::Relaxed);
         if restored > 0 {
             info!(pipeline = %shared.plan.pipeline, records = restored, "state restored");
         }
@@ -130,6 +139,7 @@ impl<'a> Attempt<'a> {
                 view,
                 clock: Arc::clone(&shared.clock),
                 commit_interval_ms: shared.plan.commit_interval_ms,
+                keeper: shared.state.clone().map(|folder| keeper(shared, folder)),
             };
             let running = Slot::new(parts).await?;
             self.orders.push(sender);
@@ -381,6 +391,17 @@ impl<'a> Attempt<'a> {
             drop(feeder.join().await);
         }
     }
+}
+
+fn keeper(shared: &Shared, folder: StateFolder) -> Keeper {
+    Keeper::new(KeeperParts {
+        folder,
+        client: shared.client.clone(),
+        clock: Arc::clone(&shared.clock),
+        fingerprint: shared.plan.fingerprint(),
+        plan_topic: shared.plan.plan_topic.clone(),
+        nonce: shared.claimant.nonce,
+    })
 }
 
 fn end_of(end: Option<SlotEnd>) -> Result<(), EngineError> {

@@ -12,9 +12,9 @@ use super::render;
 use super::state::{Mean, Store};
 use super::watermark::NO_TIME;
 use super::window::{Windows, ends_of, split_key};
-use crate::expression::{Expression, NoHeaders, RecordFacts};
-use crate::json::{self, Edit, Number, Path};
-use crate::spec::{Emit, Format, OnError, TaskKind, Window};
+use crate::expression::{Expression, NoHeaders, RecordFacts, rebuild};
+use crate::json::{self, Number, Path};
+use crate::spec::{Emit, Form, OnError, TaskKind, Window};
 
 /// Where a task's records go.
 #[derive(Debug, Clone)]
@@ -43,8 +43,8 @@ pub(crate) struct Node {
 pub(crate) struct Chain {
     pub(crate) pipeline: String,
     pub(crate) nodes: Vec<Node>,
-    /// What values are.
-    pub(crate) format: Format,
+    /// The form of the file: what the values of results are.
+    pub(crate) form: Form,
     /// The output for records that fail, when any task parks them.
     pub(crate) dead_letter: Option<usize>,
 }
@@ -232,7 +232,7 @@ impl Chain {
         };
         let count = store.change(key).value;
         *count += 1;
-        render::count(scratch, self.format, *count);
+        render::count(scratch, self.form, *count);
         Ok(Pass::Changed)
     }
 
@@ -263,12 +263,12 @@ impl Chain {
                 (Some(NodeState::WindowCount(windows)), _) => {
                     let count = windows.change(end_ms, key);
                     *count += 1;
-                    render::window_count(&mut scratch, self.format, *count, span);
+                    render::window_count(&mut scratch, self.form, *count, span);
                 }
                 (Some(NodeState::Average(windows)), Some(number)) => {
                     let mean = windows.change(end_ms, key);
                     mean.add(number);
-                    render::average(&mut scratch, self.format, mean, span);
+                    render::average(&mut scratch, self.form, mean, span);
                 }
                 _ => {
                     done = Ok(Err("the task has no state".to_owned()));
@@ -334,7 +334,7 @@ impl Chain {
         let found = match state.nodes.get_mut(at) {
             Some(NodeState::WindowCount(windows)) => {
                 let found = windows.store.at(slot).is_some_and(|(stored, count)| {
-                    render::window_count(&mut value, self.format, *count, span);
+                    render::window_count(&mut value, self.form, *count, span);
                     key.extend_from_slice(split_key(stored).map_or(stored, |(_, key)| key));
                     true
                 });
@@ -343,7 +343,7 @@ impl Chain {
             }
             Some(NodeState::Average(windows)) => {
                 let found = windows.store.at(slot).is_some_and(|(stored, mean)| {
-                    render::average(&mut value, self.format, mean, span);
+                    render::average(&mut value, self.form, mean, span);
                     key.extend_from_slice(split_key(stored).map_or(stored, |(_, key)| key));
                     true
                 });
@@ -531,17 +531,16 @@ fn number_of(value: Option<&Expression>, flow: &Flow<'_>) -> Result<f64, Reason>
                 format!("`{}` is {}, no number", expression.text(), value.kind_word())
             })?
         }
-        None => bare_number(flow)?.0,
+        None => bare_number(flow)?,
     };
     Ok(number.as_f64())
 }
 
-/// A value that is nothing but a number, and where it stands.
-fn bare_number<'a>(flow: &Flow<'a>) -> Result<(Number, json::Found<'a>), Reason> {
+/// A value that is nothing but a number.
+fn bare_number(flow: &Flow<'_>) -> Result<Number, Reason> {
     let value = flow.facts.value.ok_or_else(|| "the record has no value".to_owned())?;
     let found = json::root(value).map_err(|_| no_number(value))?;
-    let number = Number::parse(found.bytes).ok_or_else(|| no_number(value))?;
-    Ok((number, found))
+    Number::parse(found.bytes).ok_or_else(|| no_number(value))
 }
 
 /// Bytes of a value that an error message shows.
@@ -559,26 +558,10 @@ fn sum(
     scratch: &mut Vec<u8>,
 ) -> Result<Pass, Reason> {
     let value = flow.facts.value.ok_or_else(|| "the record has no value".to_owned())?;
-    let (number, range) = match field {
-        None => {
-            let (number, found) = bare_number(flow)?;
-            (number, found.range)
-        }
-        Some(path) => {
-            let found = json::field(value, path).map_err(|error| error.to_string())?;
-            let found = found.ok_or_else(|| format!("there is no field `{path}`"))?;
-            let number = Number::parse(found.bytes);
-            let number = number.ok_or_else(|| {
-                let text = shown(found.bytes.get(..SHOWN_BYTES_MAX).unwrap_or(found.bytes));
-                format!("`{path}` is `{text}`, no number")
-            })?;
-            (number, found.range)
-        }
-    };
-    let total = number.checked_add(add).ok_or_else(|| "the sum is out of range".to_owned())?;
-    scratch.extend_from_slice(value.get(..range.start).unwrap_or_default());
-    json::write_number(scratch, total);
-    scratch.extend_from_slice(value.get(range.end..).unwrap_or_default());
+    json::add(value, field, add, scratch).map_err(|error| match field {
+        Some(path) => format!("`{path}`: {error}"),
+        None => error.to_string(),
+    })?;
     Ok(Pass::Changed)
 }
 
@@ -588,17 +571,7 @@ fn map(
     flow: &Flow<'_>,
     scratch: &mut Vec<u8>,
 ) -> Result<Pass, Reason> {
-    let value = flow.facts.value.ok_or_else(|| "the record has no value".to_owned())?;
-    let mut texts = Vec::with_capacity(set.len());
-    for (_, expression) in set {
-        let value = expression.evaluate(&flow.facts).map_err(|error| error.to_string())?;
-        let mut text = Vec::new();
-        value.write_json(&mut text);
-        texts.push(text);
-    }
-    let sets = set.iter().zip(&texts).map(|((path, _), text)| Edit::Set(path, text));
-    let edits: Vec<Edit<'_>> = sets.chain(unset.iter().map(Edit::Unset)).collect();
-    let changed = json::edit(value, &edits).map_err(|error| error.to_string())?;
+    let changed = rebuild(set, unset, &flow.facts).map_err(|error| error.to_string())?;
     scratch.extend_from_slice(&changed);
     Ok(Pass::Changed)
 }

@@ -12,6 +12,7 @@ use protocol::partitioner::{murmur2, to_positive};
 
 use super::chain::{ChainState, NodeState};
 use super::state::{StateValue, Store};
+use super::watermark::NO_TIME;
 use super::window::split_key;
 
 const FORMAT: u8 = 1;
@@ -50,28 +51,59 @@ pub(crate) fn each_change<E>(
     mut each: impl FnMut(ChangelogRecord<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     match state.nodes.get(at) {
-        Some(NodeState::Count(store)) => store_changes(store, false, &mut each)?,
-        Some(NodeState::WindowCount(windows)) => store_changes(&windows.store, true, &mut each)?,
-        Some(NodeState::Average(windows)) => store_changes(&windows.store, true, &mut each)?,
+        Some(NodeState::Count(store)) => write_all(store.changes(), false, &mut each)?,
+        Some(NodeState::WindowCount(windows)) => {
+            write_all(windows.store.changes(), true, &mut each)?;
+        }
+        Some(NodeState::Average(windows)) => write_all(windows.store.changes(), true, &mut each)?,
         Some(NodeState::None) | None => return Ok(()),
     }
     if time_has_moved && !matches!(state.nodes.get(at), Some(NodeState::Count(_))) {
-        let mut key = Vec::new();
-        write_key(&mut key, TIME_SHARD, TIME_KEY);
-        let mut value = vec![TIME_VERSION];
-        value.extend_from_slice(&state.closed_ms[at].to_be_bytes());
-        each(ChangelogRecord { key: &key, value: Some(&value) })?;
+        write_time(state.closed_ms[at], &mut each)?;
     }
     Ok(())
 }
 
-fn store_changes<V: StateValue, E>(
-    store: &Store<V>,
+/// Calls `each` with all that a task remembers, as if it had just come to be.
+pub(crate) fn each_live<E>(
+    state: &ChainState,
+    at: usize,
+    closed_ms: i64,
+    mut each: impl FnMut(ChangelogRecord<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    match state.nodes.get(at) {
+        Some(NodeState::Count(store)) => return write_all(live(store), false, &mut each),
+        Some(NodeState::WindowCount(windows)) => {
+            write_all(live(&windows.store), true, &mut each)?;
+        }
+        Some(NodeState::Average(windows)) => write_all(live(&windows.store), true, &mut each)?,
+        Some(NodeState::None) | None => return Ok(()),
+    }
+    if closed_ms == NO_TIME { Ok(()) } else { write_time(closed_ms, &mut each) }
+}
+
+fn live<V: StateValue>(store: &Store<V>) -> impl Iterator<Item = (&[u8], Option<&V>)> {
+    store.slots().map(|(_, key, value)| (key, Some(value)))
+}
+
+fn write_time<E>(
+    time_ms: i64,
+    each: &mut impl FnMut(ChangelogRecord<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut key = Vec::new();
+    write_key(&mut key, TIME_SHARD, TIME_KEY);
+    let mut value = vec![TIME_VERSION];
+    value.extend_from_slice(&time_ms.to_be_bytes());
+    each(ChangelogRecord { key: &key, value: Some(&value) })
+}
+
+fn write_all<'s, V: StateValue + 's, E>(
+    entries: impl Iterator<Item = (&'s [u8], Option<&'s V>)>,
     is_windowed: bool,
     each: &mut impl FnMut(ChangelogRecord<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     let (mut key, mut bytes) = (Vec::new(), Vec::new());
-    for (stored, value) in store.changes() {
+    for (stored, value) in entries {
         let record_key = match split_key(stored) {
             Some((_, record_key)) if is_windowed => record_key,
             _ => stored,
@@ -135,7 +167,7 @@ fn restore<V: StateValue>(
 mod tests {
     use super::*;
     use crate::engine::chain::{Chain, Node};
-    use crate::spec::{Emit, Format, OnError, TaskKind, Window};
+    use crate::spec::{Emit, Form, OnError, TaskKind, Window};
 
     fn chain(kind: TaskKind) -> Chain {
         let node = Node {
@@ -145,8 +177,7 @@ mod tests {
             on_error: OnError::Fail,
             to: vec![],
         };
-        let format = Format::Json { validate: false };
-        Chain { pipeline: "p".to_owned(), nodes: vec![node], format, dead_letter: None }
+        Chain { pipeline: "p".to_owned(), nodes: vec![node], form: Form::Full, dead_letter: None }
     }
 
     fn windowed() -> Chain {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::chain::{Chain, Node, Target};
-use crate::plan::{InputKind, Operator, Output, Plan, Stage};
-use crate::spec::{Form, Format, OnError};
+use crate::plan::{Operator, Output, Plan, Stage};
+use crate::spec::OnError;
 
 /// A stage, ready to run.
 #[derive(Debug)]
@@ -25,12 +25,7 @@ impl StageCode {
         let parks = stage.operators.iter().any(|it| it.on_error == OnError::DeadLetter);
         let dead_letter = plan.dead_letter.as_ref().filter(|_| parks);
         let dead_letter = dead_letter.map(|topic| outputs.index(topic));
-        let chain = Chain {
-            pipeline: plan.pipeline.clone(),
-            nodes,
-            format: format(plan, stage),
-            dead_letter,
-        };
+        let chain = Chain { pipeline: plan.pipeline.clone(), nodes, form: plan.form, dead_letter };
         Self { stage: stage.clone(), chain, outputs: outputs.topics, edges: outputs.edges }
     }
 
@@ -89,18 +84,5 @@ fn node(operator: &Operator, outputs: &mut Outputs) -> Node {
         event_time: operator.event_time.clone(),
         on_error: operator.on_error,
         to,
-    }
-}
-
-/// What the values of a stage's results are: that of the form, as all sources agree on it.
-fn format(plan: &Plan, stage: &Stage) -> Format {
-    let source = stage.inputs.iter().find_map(|input| match &input.kind {
-        InputKind::Source(source) => Some(source.format),
-        InputKind::Edge { .. } => None,
-    });
-    match (plan.form, source) {
-        (Form::Legacy, _) => Format::Number,
-        (Form::Full, Some(format)) => format,
-        (Form::Full, None) => Format::Json { validate: false },
     }
 }

@@ -5,17 +5,17 @@ use base::cast;
 use super::chain::Span;
 use super::state::Mean;
 use crate::json::{Number, write_number};
-use crate::spec::{Format, timestamp_text};
+use crate::spec::{Form, timestamp_text};
 
 fn whole(out: &mut Vec<u8>, count: u64) {
     write_number(out, Number::Int(cast::i64_of_u64(count)));
 }
 
 /// A running count.
-pub(crate) fn count(out: &mut Vec<u8>, format: Format, count: u64) {
-    match format {
-        Format::Number => whole(out, count),
-        Format::Json { .. } => {
+pub(crate) fn count(out: &mut Vec<u8>, form: Form, count: u64) {
+    match form {
+        Form::Legacy => whole(out, count),
+        Form::Full => {
             out.extend_from_slice(b"{\"count\":");
             whole(out, count);
             out.push(b'}');
@@ -24,10 +24,10 @@ pub(crate) fn count(out: &mut Vec<u8>, format: Format, count: u64) {
 }
 
 /// The count of a window.
-pub(crate) fn window_count(out: &mut Vec<u8>, format: Format, count: u64, span: Span) {
-    match format {
-        Format::Number => whole(out, count),
-        Format::Json { .. } => {
+pub(crate) fn window_count(out: &mut Vec<u8>, form: Form, count: u64, span: Span) {
+    match form {
+        Form::Legacy => whole(out, count),
+        Form::Full => {
             out.extend_from_slice(b"{\"count\":");
             whole(out, count);
             bounds(out, span);
@@ -36,11 +36,11 @@ pub(crate) fn window_count(out: &mut Vec<u8>, format: Format, count: u64, span: 
 }
 
 /// The mean of a window.
-pub(crate) fn average(out: &mut Vec<u8>, format: Format, mean: &Mean, span: Span) {
+pub(crate) fn average(out: &mut Vec<u8>, form: Form, mean: &Mean, span: Span) {
     let value = Number::Float(mean.mean());
-    match format {
-        Format::Number => write_number(out, value),
-        Format::Json { .. } => {
+    match form {
+        Form::Legacy => write_number(out, value),
+        Form::Full => {
             out.extend_from_slice(b"{\"average\":");
             write_number(out, value);
             out.extend_from_slice(b",\"count\":");

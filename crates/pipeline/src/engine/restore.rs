@@ -15,6 +15,7 @@ use runtime::timer;
 
 use super::changelog;
 use super::error::EngineError;
+use super::snapshot::keeper::{StateFolder, Wanted, load};
 use super::task::Task;
 use crate::limits::{DECODED_BATCH_BYTES_MAX, RESTORE_SILENCE_MS_MAX};
 
@@ -27,13 +28,25 @@ struct Goal {
     next: i64,
 }
 
+/// What a restore may make use of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Aids<'a> {
+    pub(crate) client: &'a Client,
+    /// Where snapshots lie, when there are any.
+    pub(crate) folder: Option<&'a StateFolder>,
+    /// The plan's.
+    pub(crate) fingerprint: u64,
+    pub(crate) now_ms: i64,
+}
+
 /// Rebuilds the state of these tasks; tells the number of records that were read.
 ///
 /// # Errors
 /// The log's, or no progress for [`RESTORE_SILENCE_MS_MAX`].
-pub(crate) async fn restore(client: &Client, tasks: &mut [Task]) -> Result<u64, EngineError> {
-    let mut goals = goals_of(client, tasks).await?;
-    let mut consumer = client.consumer(ConsumerOptions {
+pub(crate) async fn restore(aids: Aids<'_>, tasks: &mut [Task]) -> Result<u64, EngineError> {
+    let mut goals = goals_of(aids.client, tasks).await?;
+    load_snapshots(aids, &mut goals, tasks).await?;
+    let mut consumer = aids.client.consumer(ConsumerOptions {
         isolation: Isolation::ReadCommitted,
         ..ConsumerOptions::default()
     });
@@ -71,18 +84,40 @@ pub(crate) async fn restore(client: &Client, tasks: &mut [Task]) -> Result<u64, 
     Ok(records)
 }
 
+/// Takes snapshots over, so that only the tails behind them are left.
+async fn load_snapshots(
+    aids: Aids<'_>,
+    goals: &mut BTreeMap<(String, i32), Goal>,
+    tasks: &mut [Task],
+) -> Result<(), ClientError> {
+    let Some(folder) = aids.folder else {
+        return Ok(());
+    };
+    for ((changelog, partition), goal) in goals {
+        let wanted = Wanted {
+            changelog,
+            partition: *partition,
+            topic: aids.client.topic(changelog).await?.id,
+            fingerprint: aids.fingerprint,
+            range: (goal.next, goal.end),
+            now_ms: aids.now_ms,
+        };
+        if let Some(offset) = load(folder, &wanted, &mut tasks[goal.task], goal.node).await {
+            goal.next = offset;
+        }
+    }
+    Ok(())
+}
+
 async fn goals_of(
     client: &Client,
     tasks: &[Task],
 ) -> Result<BTreeMap<(String, i32), Goal>, ClientError> {
     let mut goals = BTreeMap::new();
     for (index, task) in tasks.iter().enumerate() {
-        for (node, operator) in task.code.stage.operators.iter().enumerate() {
-            let store = operator.store.and_then(|at| task.code.stage.stores.get(at));
-            if let Some(store) = store {
-                let goal = Goal { task: index, node, end: 0, next: 0 };
-                goals.insert((store.changelog.clone(), task.partition), goal);
-            }
+        for (node, changelog) in task.changelogs() {
+            let goal = Goal { task: index, node, end: 0, next: 0 };
+            goals.insert((changelog.to_owned(), task.partition), goal);
         }
     }
     let places: Vec<(&str, i32)> =

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use tracing::{info, warn};
 use super::attempt::Attempt;
 use super::error::EngineError;
 use super::ledger::Claimant;
+use super::snapshot::keeper::StateFolder;
 use super::table::SharedSink;
 use super::view::{PipelineView, SlotView, TableView};
 use crate::limits::{RESTART_WAIT_MS, RESTART_WAIT_MS_MAX};
@@ -59,6 +61,8 @@ pub struct EngineOptions {
     pub sinks: Vec<BoundSink>,
     /// How long.
     pub mode: Mode,
+    /// Where snapshots of the state are kept, so that restarts are quick; `None` keeps none.
+    pub state: Option<StateFolder>,
 }
 
 /// What an attempt shares with those who look on.
@@ -71,6 +75,9 @@ pub(crate) struct Shared {
     pub(crate) sinks: Vec<(Table, SharedSink)>,
     pub(crate) slots: Mutex<Vec<Arc<Mutex<SlotView>>>>,
     pub(crate) tables: Arc<Mutex<BTreeMap<String, TableView>>>,
+    pub(crate) state: Option<StateFolder>,
+    /// Records of changelogs that the last start has read.
+    pub(crate) restored: AtomicU64,
     phase: Mutex<(&'static str, u64)>,
 }
 
@@ -87,6 +94,7 @@ impl Shared {
             pipeline: self.plan.pipeline.clone(),
             phase,
             restarts,
+            restored: self.restored.load(Ordering::Relaxed),
             tables: self.tables.lock().expect("no holder of the tables' view panics").clone(),
             ..PipelineView::default()
         };
@@ -150,6 +158,8 @@ impl Engine {
             sinks: sinks.map(|it| (it.table, Arc::new(Mutex::new(it.sink)))).collect(),
             slots: Mutex::new(Vec::new()),
             tables: Arc::default(),
+            state: options.state,
+            restored: AtomicU64::new(0),
             phase: Mutex::new(("starting", 0)),
         });
         let (stop, stopped) = channel::watch(false);

@@ -24,6 +24,7 @@ use super::changelog;
 use super::flow::{Halt, Out, Outlet, OutletError, RecordFailure};
 use super::latency::Latency;
 use super::marker;
+use super::snapshot::keeper::Keeper;
 use super::task::{Routes, Task};
 use super::view::{InputView, SlotView};
 use crate::limits::{
@@ -68,6 +69,7 @@ pub(crate) struct SlotParts {
     pub(crate) view: Arc<Mutex<SlotView>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) commit_interval_ms: u64,
+    pub(crate) keeper: Option<Keeper>,
 }
 
 /// A worker with its tasks.
@@ -88,6 +90,7 @@ pub(crate) struct Slot {
     /// The end that waits until everything before it is committed.
     failure: Option<RecordFailure>,
     latency: Latency,
+    keeper: Option<Keeper>,
     is_stopping: bool,
 }
 
@@ -145,6 +148,7 @@ impl Slot {
             last_commit_us: 0,
             failure: None,
             latency: Latency::default(),
+            keeper: parts.keeper,
             is_stopping: false,
         };
         slot.assign();
@@ -207,6 +211,9 @@ impl Slot {
         }
         if self.is_stopping {
             self.commit().await?;
+            if let Some(keeper) = &mut self.keeper {
+                keeper.at_end(&self.tasks).await;
+            }
             return Ok(Some(SlotEnd::Stopped));
         }
         Ok(None)
@@ -456,6 +463,9 @@ impl Slot {
         }
         self.last_commit_us = self.clock.steady_us().saturating_sub(began_us);
         self.publish();
+        if let Some(keeper) = &mut self.keeper {
+            keeper.after_commit(&self.tasks).await;
+        }
         Ok(())
     }
 
@@ -604,10 +614,8 @@ async fn handles_of(
     for topic in &task.code.outputs {
         handles.outputs.push(producer.topic(topic).await?);
     }
-    for (node, operator) in task.code.stage.operators.iter().enumerate() {
-        if let Some(store) = operator.store.and_then(|at| task.code.stage.stores.get(at)) {
-            handles.changelogs.insert(node, producer.topic(&store.changelog).await?);
-        }
+    for (node, changelog) in task.changelogs() {
+        handles.changelogs.insert(node, producer.topic(changelog).await?);
     }
     Ok(handles)
 }

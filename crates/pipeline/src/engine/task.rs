@@ -312,6 +312,29 @@ impl Task {
         self.counters.fill(Counters::default());
     }
 
+    /// The time up to which a node has closed its windows, as of the last commit.
+    pub(crate) fn committed_closed_ms(&self, node: usize) -> i64 {
+        self.committed.closed_ms.get(node).copied().unwrap_or(NO_TIME)
+    }
+
+    /// The nodes with state, each with its changelog.
+    pub(crate) fn changelogs(&self) -> impl Iterator<Item = (usize, &str)> {
+        let stage = &self.code.stage;
+        stage.operators.iter().enumerate().filter_map(|(node, operator)| {
+            let store = stage.stores.get(operator.store?)?;
+            Some((node, store.changelog.as_str()))
+        })
+    }
+
+    /// Leaves a node without state, before anything was run.
+    pub(crate) fn forget(&mut self, node: usize) {
+        let mut fresh = ChainState::new(&self.code.chain);
+        if let Some(state) = self.state.nodes.get_mut(node) {
+            *state = fresh.nodes.swap_remove(node);
+            self.state.closed_ms[node] = NO_TIME;
+        }
+    }
+
     /// Windows that are open, each with its keys counted.
     pub(crate) fn open_windows(&self) -> usize {
         let open = self.state.nodes.iter().map(|node| match node {

@@ -98,6 +98,8 @@ pub struct PipelineView {
     pub records_in: u64,
     /// How often the slots had to begin again.
     pub restarts: u64,
+    /// Records of changelogs that the last start has read to rebuild its state.
+    pub restored: u64,
 }
 
 impl PipelineView {

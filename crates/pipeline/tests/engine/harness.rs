@@ -11,7 +11,9 @@ use client::options::{ConsumerOptions, Isolation, ProducerOptions};
 use client::producer::Record;
 use client::{Client, ClientOptions};
 use pipeline::diagnose::Sources;
-use pipeline::engine::{Claimant, Engine, EngineError, EngineOptions, Mode, PipelineView};
+use pipeline::engine::{
+    Claimant, Engine, EngineError, EngineOptions, Mode, PipelineView, StateFolder,
+};
 use pipeline::plan::Plan;
 use pipeline::spec;
 use runtime::boot::Executor;
@@ -42,7 +44,17 @@ pub(crate) fn claimant(worker: &str) -> Claimant {
 }
 
 pub(crate) fn start(client: &Client, plan: Plan, mode: Mode) -> Engine {
-    let options = EngineOptions { plan, claimant: claimant("main"), sinks: Vec::new(), mode };
+    start_with(client, plan, mode, None)
+}
+
+pub(crate) fn start_with(
+    client: &Client,
+    plan: Plan,
+    mode: Mode,
+    state: Option<StateFolder>,
+) -> Engine {
+    let (claimant, sinks) = (claimant("main"), Vec::new());
+    let options = EngineOptions { plan, claimant, sinks, mode, state };
     Engine::start(client.clone(), Arc::new(SystemClock::new()), options)
 }
 

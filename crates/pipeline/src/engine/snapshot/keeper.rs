@@ -1,0 +1,219 @@
+//! Writing snapshots beside the work, and reading them at the start.
+//!
+//! The end of a changelog is asked for between two commits, when nothing of ours is on its way
+//! into it. The file is written only if the plan topic still names this process afterwards:
+//! whoever takes the pipeline over says so before it writes, so that the end belongs to the state.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base::clock::Clock;
+use base::disk::Disk;
+use base::uuid::Uuid;
+use client::admin::OffsetAt;
+use client::options::Isolation;
+use client::{Client, ClientError};
+use runtime::task::{self as run, Task as RunningTask};
+use tracing::{debug, info, warn};
+
+use super::{Snapshot, Stamp, encode};
+use crate::engine::ledger::Ledger;
+use crate::engine::task::Task;
+use crate::limits::SNAPSHOT_EVERY_MS;
+
+/// Where snapshots are kept.
+#[derive(Debug, Clone)]
+pub struct StateFolder {
+    /// The disk.
+    pub disk: Arc<dyn Disk>,
+    /// The folder; it is made when it is missing.
+    pub dir: PathBuf,
+    /// Milliseconds between two snapshots while the pipeline runs.
+    pub every_ms: u64,
+}
+
+impl StateFolder {
+    /// A folder with snapshots at the usual distance.
+    #[must_use]
+    pub fn new(disk: Arc<dyn Disk>, dir: PathBuf) -> Self {
+        Self { disk, dir, every_ms: SNAPSHOT_EVERY_MS }
+    }
+
+    fn path(&self, changelog: &str, partition: i32) -> PathBuf {
+        self.dir.join(format!("{changelog}-{partition}.snapshot"))
+    }
+}
+
+/// What a keeper needs to know of its pipeline.
+#[derive(Debug, Clone)]
+pub(crate) struct KeeperParts {
+    pub(crate) folder: StateFolder,
+    pub(crate) client: Client,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) fingerprint: u64,
+    pub(crate) plan_topic: String,
+    /// The number by which this start is known in the plan topic.
+    pub(crate) nonce: u64,
+}
+
+/// A file to be written.
+type File = (PathBuf, Vec<u8>);
+
+/// Writes the snapshots of a slot, one set at a time.
+pub(crate) struct Keeper {
+    parts: KeeperParts,
+    due_ms: u64,
+    writing: Option<RunningTask<()>>,
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keeper({})", self.parts.folder.dir.display())
+    }
+}
+
+impl Keeper {
+    /// Writes the first snapshot when its time has come.
+    pub(crate) fn new(parts: KeeperParts) -> Self {
+        let due_ms = parts.clock.steady_ms() + parts.folder.every_ms;
+        Self { parts, due_ms, writing: None }
+    }
+
+    /// After a commit: starts to write, if it is time and nothing is being written.
+    pub(crate) async fn after_commit(&mut self, tasks: &[Task]) {
+        let now_ms = self.parts.clock.steady_ms();
+        let is_busy = self.writing.as_ref().is_some_and(|writing| !writing.is_finished());
+        if now_ms < self.due_ms || is_busy {
+            return;
+        }
+        self.due_ms = now_ms + self.parts.folder.every_ms;
+        self.start(tasks).await;
+    }
+
+    /// After the last commit: writes, and waits for it.
+    pub(crate) async fn at_end(&mut self, tasks: &[Task]) {
+        self.wait().await;
+        self.start(tasks).await;
+        self.wait().await;
+    }
+
+    async fn wait(&mut self) {
+        if let Some(writing) = self.writing.take() {
+            writing.join().await;
+        }
+    }
+
+    async fn start(&mut self, tasks: &[Task]) {
+        match self.take(tasks).await {
+            Ok(files) if files.is_empty() => {}
+            Ok(files) => {
+                let parts = self.parts.clone();
+                self.writing = Some(run::spawn("snapshot", write(parts, files)));
+            }
+            Err(error) => debug!(%error, "no snapshot this time"),
+        }
+    }
+
+    /// The files of all tasks as of the last commit.
+    async fn take(&self, tasks: &[Task]) -> Result<Vec<File>, ClientError> {
+        let parts = &self.parts;
+        let mut of = BTreeMap::new();
+        for (index, task) in tasks.iter().enumerate() {
+            for (node, changelog) in task.changelogs() {
+                of.insert((changelog.to_owned(), task.partition), (index, node));
+            }
+        }
+        let places: Vec<(&str, i32)> =
+            of.keys().map(|(topic, partition)| (topic.as_str(), *partition)).collect();
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        let admin = parts.client.admin();
+        let isolation = Isolation::ReadUncommitted;
+        let ends = admin.list_offsets(&places, OffsetAt::Latest, isolation).await?;
+        let written_ms = parts.clock.unix_ms();
+        let mut files = Vec::new();
+        for ((topic, partition), (index, node)) in &of {
+            let id = parts.client.topic(topic).await?.id;
+            let end = ends.get(&(topic.clone(), *partition)).map(|found| found.offset);
+            let (false, Some(offset)) = (id.is_zero(), end) else {
+                continue;
+            };
+            let fingerprint = parts.fingerprint;
+            let stamp = Stamp { fingerprint, topic: id, partition: *partition, offset, written_ms };
+            match encode(&stamp, &tasks[*index], *node) {
+                Some(bytes) => files.push((parts.folder.path(topic, *partition), bytes)),
+                None => debug!(%topic, partition, "the state is too large for a snapshot"),
+            }
+        }
+        Ok(files)
+    }
+}
+
+async fn write(parts: KeeperParts, files: Vec<File>) {
+    let ledger = Ledger::read(&parts.client, &parts.plan_topic).await;
+    let newest = ledger.ok().and_then(|ledger| ledger.newest);
+    if newest.is_none_or(|claim| claim.nonce != parts.nonce) {
+        debug!("the pipeline was taken over: no snapshot");
+        return;
+    }
+    let folder = parts.folder;
+    let written = run::blocking(move || -> io::Result<()> {
+        folder.disk.create_dir_all(&folder.dir)?;
+        files.iter().try_for_each(|(path, bytes)| folder.disk.replace(path, bytes))
+    });
+    if let Err(error) = written.await {
+        warn!(%error, "the state's snapshot could not be written; restarts will take longer");
+    }
+}
+
+/// A changelog partition whose state is wanted.
+#[derive(Debug)]
+pub(crate) struct Wanted<'w> {
+    pub(crate) changelog: &'w str,
+    pub(crate) partition: i32,
+    pub(crate) topic: Uuid,
+    pub(crate) fingerprint: u64,
+    /// Where the changelog begins and ends.
+    pub(crate) range: (i64, i64),
+    pub(crate) now_ms: i64,
+}
+
+/// Takes the state of a task's node over from its snapshot, if there is one that fits; tells the
+/// offset at which the changelog goes on.
+pub(crate) async fn load(
+    folder: &StateFolder,
+    wanted: &Wanted<'_>,
+    task: &mut Task,
+    node: usize,
+) -> Option<i64> {
+    let path = folder.path(wanted.changelog, wanted.partition);
+    let (disk, file) = (Arc::clone(&folder.disk), path.clone());
+    let found =
+        run::blocking(move || if disk.exists(&file) { disk.read(&file).ok() } else { None });
+    let bytes = found.await?;
+    let (start, end) = wanted.range;
+    let stamp = Stamp {
+        fingerprint: wanted.fingerprint,
+        topic: wanted.topic,
+        partition: wanted.partition,
+        offset: end,
+        written_ms: wanted.now_ms,
+    };
+    let applied = Snapshot::read(&bytes).and_then(|snapshot| {
+        snapshot.check(&stamp, start)?;
+        snapshot.apply(task, node)?;
+        Ok(snapshot.stamp.offset)
+    });
+    match applied {
+        Ok(offset) => Some(offset),
+        Err(reject) => {
+            task.forget(node);
+            info!(path = %path.display(), "snapshot left alone: {reject}");
+            None
+        }
+    }
+}
