@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::clients::Suite;
-use crate::{clients, codegen, kafka, tidy, workspace};
+use crate::{clients, codegen, kafka, readme, tidy, workspace};
 
 /// Where tests find the Apache Kafka that was started for them.
 const KAFKA_VARIABLE: &str = "MILLSTREAM_TEST_KAFKA";
@@ -63,6 +63,7 @@ fn all_steps(run: &mut Run, quick: bool) -> Result<(), String> {
 
 fn with_kafka(run: &mut Run, quick: bool, node: Option<&kafka::Node>) -> Result<(), String> {
     run.step("tests", || passed(&mut tests(node)))?;
+    run.step("commands of the README", || readme::run().map(|()| Outcome::Passed))?;
     real_clients(run, quick)?;
     run.step("answers beside Apache Kafka's", || {
         let Some(node) = node else {

@@ -9,6 +9,7 @@ mod codegen;
 mod golden;
 mod json;
 mod kafka;
+mod readme;
 mod tidy;
 mod torture;
 mod workspace;
@@ -29,6 +30,7 @@ cargo xtask <command>
   kafka stop [DIR]            stop it
   kafka jars                  fetch its jars; prints their folder
   kafka java CLASS [ARG..]    run a class of its jars, such as a console tool
+  readme                      run the commands of the README
   torture [--rounds N] [--seed S] [--broker | --kafka] [--release]
                               kill broker and pipeline while records flow, then check it all
   tidy                        check the rules of the house (STYLE.md)
@@ -66,6 +68,7 @@ fn dispatch(words: &[&str]) -> Result<(), String> {
             codegen::run(false)
         }
         ["golden"] => golden::run(),
+        ["readme"] => readme::run(),
         ["kafka", rest @ ..] => kafka::run(rest),
         ["torture", rest @ ..] => torture::run(rest),
         ["help"] => {
