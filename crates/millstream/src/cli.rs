@@ -142,7 +142,11 @@ impl Stage {
 impl Command {
     /// Whether the command runs a broker in this process, and so reads its settings and logs.
     fn is_broker(&self) -> bool {
-        matches!(self, Self::Up(_) | Self::Run(_))
+        match self {
+            Self::Up(_) | Self::Run(_) => true,
+            Self::Pipeline(args) => args.is_broker(),
+            _ => false,
+        }
     }
 
     /// Whether failures are told as JSON too.
@@ -168,7 +172,8 @@ impl Command {
             Self::Topic(args) => args.settle(settings),
             Self::Group(args) => args.settle(settings),
             Self::Bench(args) => args.settle(settings),
-            Self::Pipeline(_) | Self::Sink(_) | Self::Explain(_) | Self::Version(_) => {}
+            Self::Pipeline(args) => args.settle(settings),
+            Self::Sink(_) | Self::Explain(_) | Self::Version(_) => {}
         }
     }
 

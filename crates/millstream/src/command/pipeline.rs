@@ -9,11 +9,14 @@ use pipeline::lint::Loaded;
 use pipeline::spec::{Delivery, Form, Spec, upgrade};
 
 use crate::cli::Stage;
+use crate::config::Settings;
 use crate::message::{Exit, Failure};
 use crate::pipeline_file;
 use crate::terminal::Stream;
 
 mod outline;
+mod rehearse;
+mod reset;
 
 /// Options of the command.
 #[derive(Debug, Args)]
@@ -26,6 +29,8 @@ mod outline;
   millstream pipeline graph examples/machine-health.yaml
   millstream pipeline graph pipeline.yaml --output dot | dot -Tsvg > pipeline.svg
   millstream pipeline explain pipeline.yaml         its stages, topics and groups
+  millstream pipeline test pipeline.yaml
+  millstream pipeline reset pipeline.yaml --task mean
   millstream pipeline upgrade tasks.yaml config.yaml > pipeline.yaml"
 )]
 pub(crate) struct PipelineArgs {
@@ -41,6 +46,10 @@ enum Action {
     Graph(GraphArgs),
     /// Show how it would run: stages, topics, groups, state, tables.
     Explain(ExplainArgs),
+    /// Run the test cases of the file, without a log.
+    Test(rehearse::TestArgs),
+    /// Forget what a pipeline has done: its state and its positions.
+    Reset(reset::ResetArgs),
     /// Write a file of the old form in the new one.
     Upgrade(UpgradeArgs),
 }
@@ -111,7 +120,20 @@ impl PipelineArgs {
     pub(crate) fn is_json(&self) -> bool {
         match &self.action {
             Action::Lint(args) => args.json || args.output == LintForm::Json,
-            Action::Graph(_) | Action::Explain(_) | Action::Upgrade(_) => false,
+            Action::Test(args) => args.json,
+            Action::Graph(_) | Action::Explain(_) | Action::Upgrade(_) | Action::Reset(_) => false,
+        }
+    }
+
+    /// Whether the action may run a log in this process.
+    pub(crate) fn is_broker(&self) -> bool {
+        matches!(self.action, Action::Reset(_))
+    }
+
+    /// Puts the flags over the other settings.
+    pub(crate) fn settle(&self, settings: &mut Settings) {
+        if let Action::Reset(args) = &self.action {
+            args.settle(settings);
         }
     }
 }
@@ -120,6 +142,8 @@ impl PipelineArgs {
 pub(crate) fn run(args: &PipelineArgs, stage: &mut Stage) -> Result<Exit, Failure> {
     let show: fn(&Loaded, &PipelineArgs, &Stage) -> Result<String, Failure> = match &args.action {
         Action::Lint(lint) => return run_lint(lint, stage),
+        Action::Test(args) => return rehearse::run(args, stage),
+        Action::Reset(args) => return reset::run(args, stage),
         Action::Graph(_) => graph,
         Action::Explain(_) => |loaded, _, _| Ok(outline::text(&loaded.spec)),
         Action::Upgrade(_) => |loaded, _, _| upgraded(&loaded.spec),
@@ -140,6 +164,8 @@ impl PipelineArgs {
             Action::Graph(args) => &args.file.files,
             Action::Explain(args) => &args.file.files,
             Action::Upgrade(args) => &args.file.files,
+            Action::Test(args) => args.files(),
+            Action::Reset(args) => args.files(),
         }
     }
 }

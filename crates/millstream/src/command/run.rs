@@ -31,7 +31,7 @@ use crate::command::up::{broker_options, data_dir};
 use crate::config::{Settings, duration};
 use crate::message::{Exit, Failure, failed};
 use crate::pipeline_file;
-pub(crate) use end::sink_failed;
+pub(crate) use end::{failure as engine_failed, sink_failed};
 use progress::Progress;
 
 /// The worker of a pipeline that runs in the foreground.
@@ -89,12 +89,24 @@ impl RunArgs {
 }
 
 /// Where the pipeline runs.
-struct Log {
+pub(crate) struct Log {
     /// The log in this process, if there is one.
     embedded: Option<Running>,
-    client: Client,
+    pub(crate) client: Client,
     /// For people: the address that clients use.
     listen: String,
+}
+
+impl Log {
+    /// Ends the log in this process, if there is one.
+    ///
+    /// # Errors
+    /// When its end could not be made a clean one.
+    pub(crate) async fn close(self) -> Result<(), Failure> {
+        let Some(embedded) = self.embedded else { return Ok(()) };
+        drop(self.client);
+        embedded.stop().await.map_err(|error| failed::broker(&error))
+    }
 }
 
 /// Runs the pipeline until its end.
@@ -115,10 +127,7 @@ pub(crate) fn run(args: &RunArgs, stage: &mut Stage) -> Result<Exit, Failure> {
         let engine = Engine::start(log.client.clone(), Arc::clone(&world.clock), options);
         let watch = Watch { args, signals, limit, world: &world };
         let outcome = watch.until_over(engine, &plan, &log, &progress, stage).await;
-        if let Some(embedded) = log.embedded {
-            drop(log.client);
-            embedded.stop().await.map_err(|error| failed::broker(&error))?;
-        }
+        log.close().await?;
         end::told(outcome, &progress, stage)
     })
 }
@@ -153,19 +162,28 @@ fn options(
         let sink = sink.map_err(|error| end::sink_failed(&table.sink, &error))?;
         sinks.push(BoundSink { table: table.clone(), sink: Box::new(sink) });
     }
-    let claimant = Claimant {
+    let claimant = claimant(world);
+    let folder = StateFolder::new(Arc::new(RealDisk), data_dir(settings).join("state"));
+    Ok(EngineOptions { plan: plan.clone(), claimant, sinks, mode, state: Some(folder) })
+}
+
+/// Who this process is, to others that run the same pipeline.
+pub(crate) fn claimant(world: &World) -> Claimant {
+    Claimant {
         worker: WORKER.to_owned(),
         host: crate::host::name(),
         pid: std::process::id(),
         started_ms: world.clock.unix_ms(),
         nonce: SystemRandom.next_u64(),
-    };
-    let folder = StateFolder::new(Arc::new(RealDisk), data_dir(settings).join("state"));
-    Ok(EngineOptions { plan: plan.clone(), claimant, sinks, mode, state: Some(folder) })
+    }
 }
 
 /// The log that the settings or the file name; the one in this process when neither does.
-async fn open_log(spec: &Spec, settings: &Settings, world: &World) -> Result<Log, Failure> {
+pub(crate) async fn open_log(
+    spec: &Spec,
+    settings: &Settings,
+    world: &World,
+) -> Result<Log, Failure> {
     let mut settings = settings.clone();
     let named = spec.brokers.as_ref().map(|brokers| brokers.value.clone());
     settings.pipeline("brokers", "cluster.brokers", named);

@@ -24,6 +24,8 @@ const COMMANDS: &[&[&str]] = &[
     &["pipeline", "lint"],
     &["pipeline", "graph"],
     &["pipeline", "explain"],
+    &["pipeline", "test"],
+    &["pipeline", "reset"],
     &["pipeline", "upgrade"],
     &["sink"],
     &["sink", "preview"],

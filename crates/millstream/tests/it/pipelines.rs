@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::program::{Ended, Folder, run};
+use crate::program::{Ended, Folder, Log, run};
 
 fn example() -> String {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -92,4 +92,64 @@ fn an_upgraded_file_is_a_sound_one() {
     let linted = with_file("lint", &upgraded.output, &[]);
     assert_eq!(linted.code, Some(0), "{}", linted.output);
     assert_eq!(with_file("upgrade", &upgraded.output, &[]).code, Some(2));
+}
+
+const COUNTS: &str = "\
+version: 1
+name: counts
+source: { topic: words }
+tasks:
+  - { id: all, type: count, to: sink }
+sink: { kafka: { topic: counted } }
+tests:
+  - name: words are counted by key
+    input:
+      - { key: a, value: {} }
+      - { key: a, value: {} }
+    expect:
+      - { key: a, value: { count: 1 } }
+      - { key: a, value: { count: 2 } }
+";
+
+#[test]
+fn test_cases_pass_or_show_what_came() {
+    let ended = run(&["pipeline", "test", &example()]);
+    assert_eq!(ended.code, Some(0), "{}", ended.output);
+    assert!(ended.output.contains(" passed, 0 failed"), "{}", ended.output);
+    let ended = with_file("test", COUNTS, &[]);
+    assert_eq!(ended.output, "ok    words are counted by key\n1 passed, 0 failed\n");
+    let wrong = COUNTS.replace("count: 2", "count: 3");
+    let ended = with_file("test", &wrong, &[]);
+    assert_eq!(ended.code, Some(1));
+    for piece in
+        ["FAIL  words are counted by key", "some.yaml:8:", "record 2", "0 passed, 1 failed"]
+    {
+        assert!(ended.output.contains(piece), "{piece}: {}", ended.output);
+    }
+    let ended = with_file("test", &wrong, &["--json"]);
+    let cases: serde_json::Value = serde_json::from_str(&ended.output).unwrap();
+    assert_eq!(cases[0]["outcome"], "failed");
+}
+
+#[test]
+fn a_reset_is_told_first_and_then_done() {
+    let log = Log::start();
+    let file = log.folder.path().join("counts.yaml");
+    std::fs::write(&file, COUNTS).unwrap();
+    let file = file.to_str().unwrap();
+    log.feed(&["produce", "words", "-k", "a"], "{}\n{}\n");
+    let data = log.folder.path().join("state");
+    let data = data.to_str().unwrap();
+    let counted = || {
+        log.ok(&["run", file, "--until-end", "--data", data]);
+        log.ok(&["consume", "counted", "-o", "start", "-e"])
+    };
+    let once = "{\"count\":1}\n{\"count\":2}\n";
+    assert_eq!(counted(), once);
+    assert_eq!(counted(), once, "what was counted is not counted again");
+    let told = log.ok(&["pipeline", "reset", file]);
+    assert!(told.contains("delete topic") && told.contains("ms.counts.all"), "{told}");
+    assert_eq!(counted(), once, "it was only told");
+    log.ok(&["pipeline", "reset", file, "--yes"]);
+    assert_eq!(counted(), [once, once].concat());
 }
