@@ -29,13 +29,19 @@ use runtime::timer;
 pub use check::{Fault, Violation};
 pub use failure::Failure;
 
-use limits::{DRAIN_MAX, FENCE_MAX, PARTITIONS};
+use limits::{DRAIN_MAX, FENCE_MAX, LOOK, PARTITIONS, START_MAX};
 use load::{Load, Sent};
 use process::{Process, Site};
 use schedule::{Action, Round, Victims};
 
 /// The exit status of a pipeline that was overtaken.
 const OVERTAKEN: i32 = 75;
+
+/// The exit status of a pipeline that found no broker at its start.
+const UNREACHABLE: i32 = 69;
+
+/// What a pipeline logs when its start is over.
+const RUNNING: &str = "pipeline runs";
 
 /// Reads a table of two columns out of a database: keys and what stands beside them.
 pub type ReadTable = fn(&Path, &str) -> Result<BTreeMap<String, String>, String>;
@@ -219,16 +225,40 @@ impl World {
 
     /// Kills the pipeline, which must still run: nothing that happens to others may end it.
     fn kill_pipeline(&mut self) -> Result<(), Failure> {
-        let Some(mut pipeline) = self.pipeline.take() else { return Ok(()) };
-        if let Some(status) = pipeline.ended() {
-            let when = "the pipeline ended, and nobody had killed it".to_owned();
-            let (how, said) = (status.to_string(), pipeline.last_words());
-            return Err(Failure::PipelineEnded { when, how, said });
+        self.keep_pipeline_up()?;
+        self.pipeline.take().map_or(Ok(()), Process::kill)
+    }
+
+    /// Starts the pipeline again when it found no broker at its start, as a supervisor would; no
+    /// other end is allowed.
+    fn keep_pipeline_up(&mut self) -> Result<(), Failure> {
+        let Some(pipeline) = &mut self.pipeline else { return Ok(()) };
+        let Some(status) = pipeline.ended() else { return Ok(()) };
+        if status.code() == Some(UNREACHABLE) && !pipeline.has_said(RUNNING) {
+            return self.start_pipeline();
         }
-        pipeline.kill()
+        let when = "the pipeline ended, and nobody had killed it".to_owned();
+        let (how, said) = (status.to_string(), pipeline.last_words());
+        Err(Failure::PipelineEnded { when, how, said })
+    }
+
+    /// Waits until the pipeline's start is over: of two that start, either may be the later one.
+    async fn wait_until_running(&mut self) -> Result<(), Failure> {
+        let deadline = timer::now() + START_MAX;
+        loop {
+            self.keep_pipeline_up()?;
+            if self.pipeline.as_ref().is_none_or(|pipeline| pipeline.has_said(RUNNING)) {
+                return Ok(());
+            }
+            if timer::now() > deadline {
+                return Err(Failure::Stuck { what: "the pipeline does not start".to_owned() });
+            }
+            timer::sleep(LOOK).await;
+        }
     }
 
     async fn round(&mut self, round: Round) -> Result<(), Failure> {
+        self.keep_pipeline_up()?;
         pause(round.after_ms).await;
         match round.action {
             Action::Pipeline => {
@@ -250,9 +280,8 @@ impl World {
             Action::Both => {
                 self.kill_broker()?;
                 self.kill_pipeline()?;
-                // The pipeline may come back first: it has to wait for its log then.
-                self.start_pipeline()?;
-                self.start_broker().await
+                self.start_broker().await?;
+                self.start_pipeline()
             }
             Action::Takeover { still_ms } => self.take_over(still_ms).await,
         }
@@ -260,6 +289,7 @@ impl World {
 
     /// A second pipeline takes over while the first one stands still; the first one must notice.
     async fn take_over(&mut self, still_ms: u64) -> Result<(), Failure> {
+        self.wait_until_running().await?;
         let Some(mut older) = self.pipeline.take() else { return Ok(()) };
         older.pause()?;
         self.start_pipeline()?;

@@ -27,6 +27,8 @@ pub(super) struct Site {
 pub(super) struct Process {
     child: Child,
     log: PathBuf,
+    /// Where its own words begin in the log.
+    log_from: usize,
 }
 
 impl Drop for Process {
@@ -76,10 +78,19 @@ impl Process {
         }
     }
 
+    /// Whether it has written this.
+    pub(super) fn has_said(&self, words: &str) -> bool {
+        self.words().contains(words)
+    }
+
+    fn words(&self) -> String {
+        let text = fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(text.get(self.log_from..).unwrap_or_default()).into_owned()
+    }
+
     /// The last lines that it wrote.
     pub(super) fn last_words(&self) -> String {
-        let text = fs::read(&self.log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
+        let text = self.words();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(LOG_LINES_SHOWN_MAX)..].join("\n")
     }
@@ -93,16 +104,24 @@ impl Site {
 
     fn spawn(&self, log: &str, arguments: &[&str], talks: bool) -> Result<Process, Failure> {
         let log = self.path(log);
-        let start = || -> io::Result<Child> {
+        let start = || -> io::Result<(Child, u64)> {
             let errors = File::options().create(true).append(true).open(&log)?;
+            let log_from = errors.metadata()?.len();
             let output = if talks { Stdio::piped() } else { Stdio::from(errors.try_clone()?) };
             let mut command = Command::new(&self.binary);
             command.args(arguments).current_dir(&self.dir).env("NO_COLOR", "1");
-            command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn()
+            for (name, _) in std::env::vars_os() {
+                // Settings of whoever runs the test are none of the test's.
+                if name.to_string_lossy().starts_with("MILLSTREAM_") {
+                    command.env_remove(name);
+                }
+            }
+            let child = command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn()?;
+            Ok((child, log_from))
         };
-        let child = start();
-        let child = child.map_err(|error| Failure::Process { what: "millstream", error })?;
-        Ok(Process { child, log })
+        let started = start().map_err(|error| Failure::Process { what: "millstream", error });
+        let (child, log_from) = started?;
+        Ok(Process { child, log, log_from: base::cast::usize_of(log_from) })
     }
 
     /// Starts the broker without waiting for it.
