@@ -7,5 +7,6 @@ mod help;
 mod messages;
 mod pipelines;
 mod program;
+mod readme;
 mod records;
 mod service;
