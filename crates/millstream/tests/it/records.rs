@@ -141,6 +141,33 @@ fn a_group_goes_on_where_it_stopped_even_inside_a_batch() {
 }
 
 #[test]
+fn a_member_is_described_and_leaves_with_a_signal() {
+    let log = Log::start();
+    log.feed(&["produce", "t"], "1\n");
+    let mut child = log
+        .program(&["consume", "t", "-g", "g", "-o", "start", "-X", "client.id=reader"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let describe = || -> serde_json::Value {
+        let described = log.ok(&["group", "describe", "g", "--json"]);
+        serde_json::from_str::<serde_json::Value>(&described).unwrap()[0].take()
+    };
+    let group = describe();
+    assert_eq!((&group["state"], &group["members"]), (&"Stable".into(), &1.into()));
+    let partition = &group["partitions"][0];
+    assert_eq!(partition["client_id"], "reader");
+    assert!(partition["consumer_id"].as_str().unwrap().starts_with("reader-"), "{partition}");
+    assert!(partition["host"].as_str().unwrap().contains("127.0.0.1"), "{partition}");
+    send_signal(child.id(), "-INT");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let group = describe();
+    assert_eq!((&group["state"], &group["partitions"][0]["lag"]), (&"Empty".into(), &0.into()));
+}
+
+#[test]
 fn topics_are_listed_described_and_deleted() {
     let log = Log::start();
     log.ok(&["topic", "create", "a", "b", "-p", "2", "-c", "retention.ms=1000"]);
