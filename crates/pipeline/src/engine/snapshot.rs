@@ -186,7 +186,7 @@ sink: { kafka: { topic: out } }
 
     fn task() -> Task {
         let parsed = crate::spec::parse(&Sources::single("test.yaml", TEXT), &|_| None);
-        let plan = Plan::of(&parsed.spec.unwrap());
+        let plan = Plan::of(&parsed.spec.expect("a text without problems has a spec"));
         let code = StageCode::all(&plan).remove(0);
         Task::new(Arc::new(code), (0, 0, 1), vec![None], vec![1])
     }

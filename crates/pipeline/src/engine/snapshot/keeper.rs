@@ -212,7 +212,7 @@ pub(crate) async fn load(
         Ok(offset) => Some(offset),
         Err(reject) => {
             task.forget(node);
-            info!(path = %path.display(), "snapshot left alone: {reject}");
+            info!(path = %path.display(), %reject, "snapshot left alone");
             None
         }
     }
