@@ -106,6 +106,8 @@ fn run_line(
     }
     service.take().map_or(Ok(()), stop)?;
     let said = folder.join("said.txt");
+    // What the service before has said must not speak for this one.
+    fs::write(&said, "").map_err(|error| error.to_string())?;
     let child = Command::new("sh")
         .args(["-c", &format!("exec {typed} > said.txt")])
         .current_dir(folder)
