@@ -3,10 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod bench;
+mod example;
 mod help;
 mod messages;
 mod pipelines;
 mod program;
-mod readme;
 mod records;
 mod service;
