@@ -33,6 +33,7 @@ mod topics;
 pub mod view;
 mod watermark;
 mod window;
+mod writer;
 
 pub use error::EngineError;
 pub use flow::RecordFailure;

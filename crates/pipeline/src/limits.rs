@@ -98,3 +98,11 @@ pub const SNAPSHOT_AGE_MS_MAX: i64 = 86_400_000;
 
 /// Largest snapshot in bytes; it is held in memory while it is written.
 pub const SNAPSHOT_BYTES_MAX: usize = 1 << 30;
+
+/// Bytes that wait in a writer without transactions until they are handed on, which happens after
+/// each input batch.
+pub const WRITER_BYTES_MAX: usize = 64 << 20;
+
+/// How often a pipeline without transactions, which nobody can fence, looks whether another
+/// process has taken it over, in milliseconds.
+pub const CLAIM_LOOK_MS: u64 = 1_000;

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
+#[path = "engine/delivery.rs"]
+mod delivery;
 #[path = "engine/harness.rs"]
 mod harness;
 #[path = "engine/reset.rs"]

@@ -24,9 +24,10 @@ use super::table::{self, FeederParts, Goal};
 use super::task::{Position, Task};
 use super::topics::{self, Counts, tasks_of};
 use super::view::SlotView;
-use crate::limits::{DRAIN_LOOK_MS, DRAIN_MS_MAX, SLOT_ORDERS_MAX};
+use super::writer::Writer;
+use crate::limits::{CLAIM_LOOK_MS, DRAIN_LOOK_MS, DRAIN_MS_MAX, SLOT_ORDERS_MAX};
 use crate::plan::InputKind;
-use crate::spec::Start;
+use crate::spec::{Delivery, Start};
 
 type Places = BTreeMap<(String, i32), i64>;
 
@@ -79,12 +80,14 @@ impl<'a> Attempt<'a> {
         let (deadline_ms, close_windows) = match self.shared.mode {
             Mode::UntilEnd { close_windows } => (None, close_windows),
             Mode::Forever => {
+                let mut looked_ms = self.shared.clock.steady_ms();
                 loop {
                     runtime::select! {
                         _ = stopped.wait_for(|stop| *stop) => break,
                         () = timer::sleep(Duration::from_millis(DRAIN_LOOK_MS * 4)) => {}
                     }
                     self.check().await?;
+                    self.look_at_claim(&mut looked_ms).await?;
                 }
                 (Some(self.shared.clock.steady_ms() + DRAIN_MS_MAX), false)
             }
@@ -97,12 +100,9 @@ impl<'a> Attempt<'a> {
     async fn start_slots(&mut self) -> Result<(), EngineError> {
         let shared = self.shared;
         let slots = shared.plan.slots.max(1);
-        let mut producers = Vec::new();
+        let mut writers = Vec::new();
         for slot in 0..slots {
-            let id = transactional_id(&shared.plan.pipeline, &shared.claimant.worker, slot);
-            let mut producer = shared.client.transactional(TransactionalOptions::new(&id));
-            producer.init().await?;
-            producers.push(producer);
+            writers.push(writer(shared, slot).await?);
         }
         check_claim(shared).await?;
         let mut tasks = self.tasks().await?;
@@ -124,13 +124,13 @@ impl<'a> Attempt<'a> {
             by_slot.entry(slot).or_default().push(task);
         }
         let mut views = Vec::new();
-        for (slot, producer) in (0..slots).zip(producers) {
+        for (slot, writer) in (0..slots).zip(writers) {
             let (sender, orders) = channel::mailbox(SLOT_ORDERS_MAX);
             let view: Arc<Mutex<SlotView>> = Arc::default();
             views.push(Arc::clone(&view));
             let parts = SlotParts {
                 tasks: by_slot.remove(&slot).unwrap_or_default(),
-                producer,
+                writer,
                 consumer: shared.client.consumer(ConsumerOptions {
                     isolation: Isolation::ReadCommitted,
                     ..ConsumerOptions::default()
@@ -257,6 +257,17 @@ impl<'a> Attempt<'a> {
         if let Some(at) = self.feeders.iter().position(|(feeder, _)| feeder.is_finished()) {
             let (feeder, _) = self.feeders.remove(at);
             return feeder.join().await.unwrap_or(Ok(()));
+        }
+        Ok(())
+    }
+
+    /// Without transactions nobody is fenced, so the plan topic must be asked from time to time.
+    async fn look_at_claim(&self, looked_ms: &mut u64) -> Result<(), EngineError> {
+        let now_ms = self.shared.clock.steady_ms();
+        let is_plain = self.shared.plan.delivery == Delivery::AtLeastOnce;
+        if is_plain && now_ms.saturating_sub(*looked_ms) >= CLAIM_LOOK_MS {
+            *looked_ms = now_ms;
+            check_claim(self.shared).await?;
         }
         Ok(())
     }
@@ -391,6 +402,17 @@ impl<'a> Attempt<'a> {
             drop(feeder.join().await);
         }
     }
+}
+
+/// What a slot writes with; with transactions, whoever had its id is fenced now.
+async fn writer(shared: &Shared, slot: u32) -> Result<Writer, ClientError> {
+    if shared.plan.delivery == Delivery::AtLeastOnce {
+        return Ok(Writer::at_least_once(&shared.client));
+    }
+    let id = transactional_id(&shared.plan.pipeline, &shared.claimant.worker, slot);
+    let mut producer = shared.client.transactional(TransactionalOptions::new(&id));
+    producer.init().await?;
+    Ok(Writer::ExactlyOnce(Box::new(producer)))
 }
 
 fn keeper(shared: &Shared, folder: StateFolder) -> Keeper {

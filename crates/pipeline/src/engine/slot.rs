@@ -1,4 +1,4 @@
-//! A slot: a worker with one transactional producer and the tasks that were given to it.
+//! A slot: a worker with one writer and the tasks that were given to it.
 //!
 //! It fetches, runs every record through its task's chain, and commits outputs, state changes and
 //! positions in one transaction. It commits when enough has gathered, when the transaction has
@@ -15,18 +15,19 @@ use std::time::Duration;
 
 use base::clock::Clock;
 use client::consumer::Fetched;
-use client::transaction::{TopicHandle, TxnRecord};
-use client::{ClientError, Consumer, TransactionalProducer};
+use client::transaction::TxnRecord;
+use client::{ClientError, Consumer};
 use protocol::record::HeaderRef;
 use runtime::channel::{Receiver, Reply};
 
 use super::changelog;
-use super::flow::{Halt, Out, Outlet, OutletError, RecordFailure};
+use super::flow::{Halt, Outlet, OutletError, RecordFailure};
 use super::latency::Latency;
 use super::marker;
 use super::snapshot::keeper::Keeper;
 use super::task::{Routes, Task};
 use super::view::{InputView, SlotView};
+use super::writer::{Handles, SlotOutlet, Writer};
 use crate::limits::{
     COMMIT_BYTES_MAX, COMMIT_PAUSE_US_MIN, COMMIT_RECORDS_MAX, DECODED_BATCH_BYTES_MAX,
     SLOT_WAIT_MS_MAX,
@@ -63,7 +64,7 @@ pub(crate) enum SlotEnd {
 /// What a slot works with.
 pub(crate) struct SlotParts {
     pub(crate) tasks: Vec<Task>,
-    pub(crate) producer: TransactionalProducer,
+    pub(crate) writer: Writer,
     pub(crate) consumer: Consumer,
     pub(crate) orders: Receiver<Order>,
     pub(crate) view: Arc<Mutex<SlotView>>,
@@ -78,7 +79,7 @@ pub(crate) struct Slot {
     routes: Routes,
     /// Handles of the topics that each task writes: outputs by index, then changelogs by node.
     handles: Vec<Handles>,
-    producer: TransactionalProducer,
+    writer: Writer,
     consumer: Consumer,
     orders: Receiver<Order>,
     view: Arc<Mutex<SlotView>>,
@@ -100,12 +101,6 @@ impl fmt::Debug for Slot {
     }
 }
 
-#[derive(Debug, Default)]
-struct Handles {
-    outputs: Vec<TopicHandle>,
-    changelogs: BTreeMap<usize, TopicHandle>,
-}
-
 /// The transaction that is under way.
 #[derive(Debug)]
 struct Open {
@@ -122,11 +117,11 @@ impl Slot {
     /// # Errors
     /// When a topic that is written cannot be found.
     pub(crate) async fn new(parts: SlotParts) -> Result<Self, ClientError> {
-        let mut producer = parts.producer;
+        let mut writer = parts.writer;
         let mut handles = Vec::new();
         let mut routes = Routes::new();
         for (index, task) in parts.tasks.iter().enumerate() {
-            handles.push(handles_of(task, &mut producer).await?);
+            handles.push(Handles::of(task, &mut writer).await?);
             for (input, reading) in task.code.stage.inputs.iter().enumerate() {
                 if task.positions.get(input).copied().flatten().is_some() {
                     routes.insert((reading.topic.clone(), task.partition), (index, input));
@@ -137,7 +132,7 @@ impl Slot {
             tasks: parts.tasks,
             routes,
             handles,
-            producer,
+            writer,
             consumer: parts.consumer,
             orders: parts.orders,
             view: parts.view,
@@ -293,7 +288,7 @@ impl Slot {
 
     fn begin(&mut self) -> Result<(), Trouble> {
         if self.open.is_none() {
-            self.producer.begin()?;
+            self.writer.begin()?;
             let since_us = self.clock.steady_us();
             self.open = Some(Open { since_us, records: 0, bytes: 0, times: Vec::new() });
         }
@@ -324,7 +319,7 @@ impl Slot {
         self.begin()?;
         for batch in &part.batches {
             self.take_batch(index, input, (part.from, limit), batch)?;
-            self.producer.drain().await?;
+            self.writer.drain().await?;
             if self.is_due(false) {
                 self.commit().await?;
                 self.begin()?;
@@ -360,7 +355,7 @@ impl Slot {
             }
             let task = &mut self.tasks[index];
             let mut outlet =
-                SlotOutlet { producer: &mut self.producer, handles: &self.handles[index].outputs };
+                SlotOutlet { writer: &mut self.writer, places: &self.handles[index].outputs };
             task.take(input, &record, &mut outlet, &mut self.scratch)?;
             if let Some(position) = task.positions[input].as_mut() {
                 position.next = record.offset + 1;
@@ -400,7 +395,7 @@ impl Slot {
         work: impl FnOnce(&mut Task, &mut dyn Outlet, &mut Vec<Vec<u8>>) -> Result<(), Halt>,
     ) -> Result<(), Trouble> {
         let mut outlet =
-            SlotOutlet { producer: &mut self.producer, handles: &self.handles[index].outputs };
+            SlotOutlet { writer: &mut self.writer, places: &self.handles[index].outputs };
         Ok(work(&mut self.tasks[index], &mut outlet, &mut self.scratch)?)
     }
 
@@ -430,7 +425,7 @@ impl Slot {
     fn has_work(&self) -> bool {
         let records = self.open.as_ref().is_some_and(|open| open.records > 0);
         records
-            || self.producer.buffered_bytes() > 0
+            || self.writer.has_records()
             || self.tasks.iter().any(|task| task.has_moved() || task.has_news())
     }
 
@@ -451,7 +446,7 @@ impl Slot {
         self.write_markers()?;
         self.write_changes()?;
         self.send_offsets()?;
-        self.producer.commit().await?;
+        self.writer.commit().await?;
         let now_ms = self.clock.unix_ms();
         if let Some(open) = self.open.take() {
             for (time_ms, count) in open.times {
@@ -481,8 +476,8 @@ impl Slot {
             let record = TxnRecord { timestamp: now_ms, key: None, value: None, headers: &headers };
             for edge in &task.code.edges {
                 let handle = handles.outputs[*edge];
-                for partition in 0..self.producer.partition_count(handle) {
-                    self.producer.append(handle, partition, &record)?;
+                for partition in 0..self.writer.partition_count(handle) {
+                    self.writer.append(handle, partition, &record)?;
                 }
             }
         }
@@ -492,7 +487,7 @@ impl Slot {
     /// Writes what the transaction has changed in the state, each key once.
     fn write_changes(&mut self) -> Result<(), Trouble> {
         let now_ms = self.clock.unix_ms();
-        let producer = &mut self.producer;
+        let writer = &mut self.writer;
         for (task, handles) in self.tasks.iter().zip(&self.handles) {
             for (node, handle) in &handles.changelogs {
                 let time_has_moved = task.time_has_moved(*node);
@@ -503,7 +498,7 @@ impl Slot {
                         value: change.value,
                         headers: &[],
                     };
-                    producer.append(*handle, task.partition, &record)
+                    writer.append(*handle, task.partition, &record)
                 })?;
             }
         }
@@ -518,7 +513,7 @@ impl Slot {
                 Some((input.topic.as_str(), task.partition, position.next))
             });
             let offsets: Vec<_> = moved.collect();
-            self.producer.send_offsets(&task.code.stage.group, &offsets)?;
+            self.writer.send_offsets(&task.code.stage.group, &offsets)?;
         }
         Ok(())
     }
@@ -571,7 +566,7 @@ impl Slot {
     /// Aborts the transaction and goes back to the last commit.
     async fn give_up(&mut self) -> Result<(), ClientError> {
         if self.open.take().is_some() {
-            self.producer.abort().await?;
+            self.writer.abort().await?;
         }
         for task in &mut self.tasks {
             task.roll_back();
@@ -606,20 +601,6 @@ impl Slot {
     }
 }
 
-async fn handles_of(
-    task: &Task,
-    producer: &mut TransactionalProducer,
-) -> Result<Handles, ClientError> {
-    let mut handles = Handles::default();
-    for topic in &task.code.outputs {
-        handles.outputs.push(producer.topic(topic).await?);
-    }
-    for (node, changelog) in task.changelogs() {
-        handles.changelogs.insert(node, producer.topic(changelog).await?);
-    }
-    Ok(handles)
-}
-
 /// How a slot ends with an error of the log that it cannot go on after.
 fn end_of(error: ClientError) -> SlotEnd {
     match error {
@@ -645,34 +626,5 @@ impl From<Halt> for Trouble {
 impl From<ClientError> for Trouble {
     fn from(error: ClientError) -> Self {
         Self::Client(error)
-    }
-}
-
-/// Puts a chain's records into the transaction.
-struct SlotOutlet<'s> {
-    producer: &'s mut TransactionalProducer,
-    handles: &'s [TopicHandle],
-}
-
-impl Outlet for SlotOutlet<'_> {
-    fn emit(&mut self, output: usize, record: Out<'_>) -> Result<(), OutletError> {
-        let Some(handle) = self.handles.get(output).copied() else {
-            return Ok(());
-        };
-        let partition = match record.key {
-            Some(_) => self.producer.partition_for(handle, record.key),
-            // Without a key, what came from one partition stays together and in order.
-            None => record.from_partition % self.producer.partition_count(handle).max(1),
-        };
-        let taken = TxnRecord {
-            timestamp: record.timestamp_ms,
-            key: record.key,
-            value: record.value,
-            headers: record.headers,
-        };
-        self.producer.append(handle, partition, &taken).map_err(|error| match error {
-            ClientError::TooLarge { bytes, .. } => OutletError::TooLarge(bytes),
-            other => OutletError::Client(other),
-        })
     }
 }
