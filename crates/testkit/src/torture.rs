@@ -32,7 +32,7 @@ pub use failure::Failure;
 use limits::{DRAIN_MAX, FENCE_MAX, LOOK, PARTITIONS, START_MAX};
 use load::{Load, Sent};
 use process::{Process, Site};
-use schedule::{Action, Round, Victims};
+use schedule::{Action, Round, Shape, Victims};
 
 /// The exit status of a pipeline that was overtaken.
 const OVERTAKEN: i32 = 75;
@@ -128,11 +128,14 @@ impl Names {
         }
     }
 
-    fn file(&self) -> String {
+    fn file(&self, shape: Shape) -> String {
+        let Shape { edges, parallelism } = shape;
         let Self { input, counts, sums, means, pipeline } = self;
         format!(
             "version: 1
 name: {pipeline}
+edges: {edges}
+runtime: {{ parallelism: {parallelism} }}
 source: {{ topic: {input} }}
 tasks:
   - {{ id: gate, type: forward, to: [seen, plus, mean] }}
@@ -168,6 +171,9 @@ pub async fn run(torture: Torture) -> Result<Report, Failure> {
     let mut world = World::begin(torture).await?;
     let client = load::client(world.at).await?;
     client.admin().create_topics(&[TopicSpec::new(&world.names.input, PARTITIONS)]).await?;
+    if world.torture.subject.table().is_some() {
+        println!("pipeline with {}", schedule::shape(world.torture.seed));
+    }
     world.start_pipeline()?;
     let load = Load::start(client.clone(), world.names.input.clone(), world.torture.seed);
     let Torture { seed, rounds, subject, .. } = world.torture;
@@ -196,7 +202,8 @@ impl World {
     async fn begin(torture: Torture) -> Result<Self, Failure> {
         let site = Site { binary: torture.binary.clone(), dir: torture.dir.clone() };
         let names = Names::new();
-        process::write_pipeline(&site.path("pipeline.yaml"), &names.file())?;
+        let shape = schedule::shape(torture.seed);
+        process::write_pipeline(&site.path("pipeline.yaml"), &names.file(shape))?;
         let (broker, at) = if let Some(at) = torture.subject.cluster() {
             (None, at)
         } else {

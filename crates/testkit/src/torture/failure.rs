@@ -1,5 +1,6 @@
 //! Why a kill test does not pass.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 
@@ -62,8 +63,15 @@ impl fmt::Display for Failure {
             Self::Table(error) => write!(f, "the database: {error}"),
             Self::Violated(violations) => {
                 write!(f, "{} violations", violations.len())?;
-                let shown = violations.iter().take(VIOLATIONS_SHOWN_MAX);
-                shown.into_iter().try_for_each(|violation| write!(f, "\n  {violation}"))
+                let mut shown: BTreeMap<&str, usize> = BTreeMap::new();
+                for violation in violations {
+                    let of_place = shown.entry(&violation.place).or_default();
+                    *of_place += 1;
+                    if *of_place <= VIOLATIONS_SHOWN_MAX {
+                        write!(f, "\n  {violation}")?;
+                    }
+                }
+                Ok(())
             }
         }
     }

@@ -41,8 +41,8 @@ pub(super) const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
 /// Lines of a log that a failure shows.
 pub(super) const LOG_LINES_SHOWN_MAX: usize = 15;
 
-/// Violations that are shown one by one.
-pub(super) const VIOLATIONS_SHOWN_MAX: usize = 20;
+/// Violations of one topic that are shown.
+pub(super) const VIOLATIONS_SHOWN_MAX: usize = 8;
 
 /// Width of the windows, in milliseconds; the pipeline's file says the same.
 pub(super) const WINDOW_MS: i64 = 1_000;

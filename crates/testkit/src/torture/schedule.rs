@@ -66,6 +66,28 @@ pub(super) struct Round {
     pub(super) action: Action,
 }
 
+/// The shape that the pipeline has over all rounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// How tasks are connected: `auto` fuses them, `topics` puts a topic on every arc.
+    pub(super) edges: &'static str,
+    /// Slots, each with a transactional producer of its own.
+    pub(super) parallelism: u32,
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "edges: {}, parallelism: {}", self.edges, self.parallelism)
+    }
+}
+
+/// The shape of a seed.
+pub(super) fn shape(seed: u64) -> Shape {
+    let edges = if seed.is_multiple_of(2) { "auto" } else { "topics" };
+    let parallelism = if (seed / 2).is_multiple_of(2) { 1 } else { 2 };
+    Shape { edges, parallelism }
+}
+
 /// The rounds of a seed.
 pub(super) fn rounds(seed: u64, count: u32, victims: Victims) -> Vec<Round> {
     let rng = SeededRandom::new(seed);
