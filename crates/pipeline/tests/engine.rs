@@ -6,10 +6,14 @@
 mod delivery;
 #[path = "engine/harness.rs"]
 mod harness;
+#[path = "engine/keys.rs"]
+mod keys;
 #[path = "engine/reset.rs"]
 mod reset;
 #[path = "engine/snapshot.rs"]
 mod snapshot;
+#[path = "engine/times.rs"]
+mod times;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -23,8 +23,18 @@ pub(crate) enum Target {
     Node(usize),
     /// To a topic.
     Output(usize),
-    /// To a topic under a new key; a record whose key cannot be made fails as the reader says.
-    Rekeyed { output: usize, key: Expression, on_error: OnError },
+    /// To a topic under a new key.
+    Rekeyed(Box<Rekeyed>),
+}
+
+/// A topic that is written under a new key; a record whose key cannot be made fails as the task
+/// that reads it says, and in its name.
+#[derive(Debug, Clone)]
+pub(crate) struct Rekeyed {
+    pub(crate) output: usize,
+    pub(crate) key: Expression,
+    pub(crate) on_error: OnError,
+    pub(crate) reader: String,
 }
 
 /// One task of a stage.
@@ -120,7 +130,10 @@ impl Chain {
         desk.scratch.push(scratch);
         match done {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(reason)) => self.failed(at, self.nodes[at].on_error, &flow, reason, desk),
+            Ok(Err(reason)) => {
+                let node = &self.nodes[at];
+                self.failed((at, &node.id), node.on_error, &flow, reason, desk)
+            }
             Err(halt) => Err(halt),
         }
     }
@@ -187,9 +200,7 @@ impl Chain {
             match target {
                 Target::Node(next) => self.run(*next, flow, state, desk)?,
                 Target::Output(output) => emit(*output, &flow, flow.facts.key, desk)?,
-                Target::Rekeyed { output, key, on_error } => {
-                    self.emit_rekeyed(at, *output, (key, *on_error), &flow, desk)?;
-                }
+                Target::Rekeyed(rekeyed) => self.emit_rekeyed(at, rekeyed, &flow, desk)?,
             }
         }
         Ok(Ok(()))
@@ -199,11 +210,11 @@ impl Chain {
     fn emit_rekeyed(
         &self,
         at: usize,
-        output: usize,
-        (expression, on_error): (&Expression, OnError),
+        to: &Rekeyed,
         flow: &Flow<'_>,
         desk: &mut Desk<'_>,
     ) -> Result<(), Halt> {
+        let expression = &to.key;
         let mut key = desk.scratch.pop().unwrap_or_default();
         key.clear();
         let reason = match expression.evaluate(&flow.facts) {
@@ -212,8 +223,8 @@ impl Chain {
             Err(error) => Some(error.to_string()),
         };
         let done = match reason {
-            None => emit(output, flow, Some(&key), desk),
-            Some(reason) => self.failed(at, on_error, flow, reason, desk),
+            None => emit(to.output, flow, Some(&key), desk),
+            Some(reason) => self.failed((at, &to.reader), to.on_error, flow, reason, desk),
         };
         desk.scratch.push(key);
         done
@@ -366,8 +377,9 @@ impl Chain {
             let flow = Flow { facts, headers: Headers::NONE };
             result = self.pass_on(at, flow, state, desk);
             if let Ok(Err(reason)) = &result {
-                let on_error = self.nodes[at].on_error;
-                result = self.failed(at, on_error, &flow, reason.clone(), desk).map(Ok);
+                let node = &self.nodes[at];
+                let at = (at, node.id.as_str());
+                result = self.failed(at, node.on_error, &flow, reason.clone(), desk).map(Ok);
             }
         }
         desk.scratch.push(key);
@@ -378,13 +390,12 @@ impl Chain {
     /// Does with a failed record what its task says.
     fn failed(
         &self,
-        at: usize,
+        (at, task): (usize, &str),
         on_error: OnError,
         flow: &Flow<'_>,
         reason: Reason,
         desk: &mut Desk<'_>,
     ) -> Result<(), Halt> {
-        let node = &self.nodes[at];
         match (on_error, self.dead_letter) {
             (OnError::Skip, _) => {
                 desk.counters[at].skipped += 1;
@@ -392,10 +403,10 @@ impl Chain {
             }
             (OnError::DeadLetter, Some(output)) => {
                 desk.counters[at].parked += 1;
-                self.park(output, node, flow, &reason, desk)
+                self.park(output, task, flow, &reason, desk)
             }
             (OnError::Fail, _) | (OnError::DeadLetter, None) => Err(Halt::Record(RecordFailure {
-                task: node.id.clone(),
+                task: task.to_owned(),
                 reason,
                 topic: flow.facts.topic.to_owned(),
                 partition: flow.facts.partition,
@@ -409,7 +420,7 @@ impl Chain {
     fn park(
         &self,
         output: usize,
-        node: &Node,
+        task: &str,
         flow: &Flow<'_>,
         reason: &str,
         desk: &mut Desk<'_>,
@@ -418,7 +429,7 @@ impl Chain {
         let (partition, offset) = (facts.partition.to_string(), facts.offset.to_string());
         let told: [HeaderRef<'_>; 6] = [
             (b"millstream-pipeline", Some(self.pipeline.as_bytes())),
-            (b"millstream-task", Some(node.id.as_bytes())),
+            (b"millstream-task", Some(task.as_bytes())),
             (b"millstream-reason", Some(reason.as_bytes())),
             (b"millstream-topic", Some(facts.topic.as_bytes())),
             (b"millstream-partition", Some(partition.as_bytes())),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::chain::{Chain, Node, Target};
+use super::chain::{Chain, Node, Rekeyed, Target};
 use crate::plan::{Operator, Output, Plan, Stage};
 use crate::spec::OnError;
 
@@ -22,7 +22,10 @@ impl StageCode {
     pub(crate) fn of(plan: &Plan, stage: &Stage) -> Self {
         let mut outputs = Outputs::default();
         let nodes = stage.operators.iter().map(|it| node(it, &mut outputs)).collect();
-        let parks = stage.operators.iter().any(|it| it.on_error == OnError::DeadLetter);
+        let parks = stage
+            .operators
+            .iter()
+            .any(|it| it.on_error == OnError::DeadLetter || it.outputs.iter().any(parks_keyless));
         let dead_letter = plan.dead_letter.as_ref().filter(|_| parks);
         let dead_letter = dead_letter.map(|topic| outputs.index(topic));
         let chain = Chain { pipeline: plan.pipeline.clone(), nodes, form: plan.form, dead_letter };
@@ -67,13 +70,19 @@ impl Outputs {
     }
 }
 
+/// Whether records that get no key for an output are parked.
+fn parks_keyless(output: &Output) -> bool {
+    matches!(output, Output::Edge { key: Some(_), on_error: OnError::DeadLetter, .. })
+}
+
 fn node(operator: &Operator, outputs: &mut Outputs) -> Node {
     let target = |output: &Output| match output {
         Output::Operator(index) => Target::Node(*index),
         Output::Edge { topic, key: None, .. } => Target::Output(outputs.edge(topic)),
-        Output::Edge { topic, key: Some(key), on_error, .. } => {
+        Output::Edge { topic, key: Some(key), on_error, to } => {
             let output = outputs.edge(topic);
-            Target::Rekeyed { output, key: key.clone(), on_error: *on_error }
+            let (key, reader) = (key.clone(), to.clone());
+            Target::Rekeyed(Box::new(Rekeyed { output, key, on_error: *on_error, reader }))
         }
         Output::Sink { topic, .. } => Target::Output(outputs.index(topic)),
     };

@@ -83,6 +83,23 @@ pub(crate) async fn produce(client: &Client, topic: &str, records: &[Sent<'_>]) 
 
 /// What committed readers see of a topic: values by key, in order, with their times.
 pub(crate) async fn read(client: &Client, topic: &str) -> BTreeMap<String, Vec<(String, i64)>> {
+    let mut found: BTreeMap<String, Vec<(String, i64)>> = BTreeMap::new();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    each_record(client, topic, |record| {
+        let key = record.key.map(text).unwrap_or_default();
+        let value = record.value.map(text).unwrap_or_default();
+        found.entry(key).or_default().push((value, record.timestamp));
+    })
+    .await;
+    found
+}
+
+/// Calls `each` with every record that committed readers see of a topic.
+pub(crate) async fn each_record(
+    client: &Client,
+    topic: &str,
+    mut each: impl FnMut(&protocol::record::Record<'_>),
+) {
     let count = client.topic(topic).await.unwrap().partition_count();
     let places: Vec<(&str, i32)> = (0..count).map(|partition| (topic, partition)).collect();
     let admin = client.admin();
@@ -92,7 +109,6 @@ pub(crate) async fn read(client: &Client, topic: &str) -> BTreeMap<String, Vec<(
     let isolation = Isolation::ReadCommitted;
     let mut consumer = client.consumer(ConsumerOptions { isolation, ..Default::default() });
     consumer.assign(places.iter().map(|(topic, partition)| (*topic, *partition, 0)));
-    let mut found: BTreeMap<String, Vec<(String, i64)>> = BTreeMap::new();
     let mut next = vec![0; places.len()];
     let is_done = |next: &[i64]| {
         ends.iter()
@@ -103,17 +119,12 @@ pub(crate) async fn read(client: &Client, topic: &str) -> BTreeMap<String, Vec<(
             for batch in &part.batches {
                 let decoded = batch.decode(1 << 24).unwrap();
                 for record in decoded.iter() {
-                    let record = record.unwrap();
-                    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-                    let key = record.key.map(text).unwrap_or_default();
-                    let value = record.value.map(text).unwrap_or_default();
-                    found.entry(key).or_default().push((value, record.timestamp));
+                    each(&record.unwrap());
                 }
             }
             next[usize::try_from(part.partition).unwrap()] = part.next_offset;
         }
     }
-    found
 }
 
 pub(crate) fn values(found: &BTreeMap<String, Vec<(String, i64)>>, key: &str) -> Vec<String> {
