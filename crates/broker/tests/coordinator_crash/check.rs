@@ -102,7 +102,11 @@ async fn transactions(session: &mut Session, told: &mut Told, context: &str) {
         let first = value(number, 0, 0);
         let is_there = match *fate {
             Fate::Committed => true,
-            Fate::CommitAsked => seen[0].contains(&first),
+            Fate::CommitAsked => {
+                let is_there = seen[0].contains(&first);
+                told.outcomes.insert(is_there);
+                is_there
+            }
             Fate::Open | Fate::Aborted => false,
         };
         *fate = if is_there { Fate::Committed } else { Fate::Aborted };

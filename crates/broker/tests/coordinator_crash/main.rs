@@ -8,6 +8,7 @@ mod check;
 mod session;
 mod work;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -49,8 +50,8 @@ async fn work_until_cut(disk: &MemoryDisk, operation: usize, told: &mut Told) ->
     is_complete
 }
 
-/// A broker over the image knows all that was told, and works.
-async fn check_image(image: &MemoryDisk, mut told: Told, context: &str) {
+/// A broker over the image knows all that was told, and works. Tells what else was found out.
+async fn check_image(image: &MemoryDisk, mut told: Told, context: &str) -> Told {
     let running = start(image).await.unwrap_or_else(|error| panic!("{context}: {error}"));
     let mut session = Session::new(&running).await;
     check::all(&mut session, &mut told, context).await;
@@ -58,16 +59,18 @@ async fn check_image(image: &MemoryDisk, mut told: Told, context: &str) {
     assert_eq!(again, Some(()), "{context}: the work goes on, {told:?}");
     check::all(&mut session, &mut told, context).await;
     running.stop().await.unwrap_or_else(|error| panic!("{context}: {error}"));
+    told
 }
 
 /// Runs the work over a disk that loses power at this operation; whether it came to its end.
-async fn crash_at(operation: usize) -> bool {
+async fn crash_at(operation: usize, outcomes: &mut BTreeSet<bool>) -> bool {
     let disk = MemoryDisk::new();
     let mut told = Told::default();
     let is_complete = work_until_cut(&disk, operation, &mut told).await;
     for seed in 0..IMAGES {
         let context = format!("operation {operation} seed {seed}");
-        check_image(&disk.crash_image(seed), told.clone(), &context).await;
+        let found = check_image(&disk.crash_image(seed), told.clone(), &context).await;
+        outcomes.extend(found.outcomes);
     }
     is_complete
 }
@@ -76,10 +79,12 @@ async fn crash_at(operation: usize) -> bool {
 fn a_power_cut_at_any_operation_keeps_groups_and_transactions_whole() {
     Executor::new(2).unwrap().block_on(async {
         let mut operation = 0;
-        while !crash_at(operation).await {
+        let mut outcomes = BTreeSet::new();
+        while !crash_at(operation, &mut outcomes).await {
             operation += 1;
         }
         assert!(operation > 50, "the work ends after {operation} operations");
+        assert_eq!(outcomes.len(), 2, "commits without an answer turn out both ways");
         println!("{operation} operations, {IMAGES} images each");
     });
 }

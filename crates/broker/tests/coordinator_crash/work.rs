@@ -75,6 +75,8 @@ pub(crate) struct Told {
     pub(crate) ids: BTreeSet<i64>,
     /// Whether an end was acknowledged and nothing was begun since.
     pub(crate) is_ended: bool,
+    /// How commits without an answer turned out: `true` for those that took place.
+    pub(crate) outcomes: BTreeSet<bool>,
 }
 
 fn done(code: i16) -> Option<()> {
