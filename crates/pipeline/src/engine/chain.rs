@@ -387,6 +387,19 @@ impl Chain {
         result.map(|_| ())
     }
 
+    /// Does with a record that cannot even enter a task what the task says.
+    pub(crate) fn reject(
+        &self,
+        at: usize,
+        flow: &Flow<'_>,
+        reason: String,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), Halt> {
+        let node = &self.nodes[at];
+        desk.counters[at].records_in += 1;
+        self.failed((at, &node.id), node.on_error, flow, reason, desk)
+    }
+
     /// Does with a failed record what its task says.
     fn failed(
         &self,

@@ -149,9 +149,12 @@ impl Task {
                     let facts = facts(record, &reading.topic, self.partition);
                     match super::chain::time_of(expression, &facts) {
                         Ok(found) => time_ms = found,
-                        // The first task of the stage decides what becomes of it.
                         Err(reason) => {
-                            return self.reject(reading.operators.first(), &facts, reason);
+                            let flow = Flow { facts, headers: record.headers };
+                            let mut desk = Desk { outlet, counters: &mut self.counters, scratch };
+                            // The first task that would get it decides what becomes of it.
+                            let first = reading.operators.first().copied().unwrap_or(0);
+                            return code.chain.reject(first, &flow, reason, &mut desk);
                         }
                     }
                 }
@@ -180,23 +183,6 @@ impl Task {
         if marker.is_idle {
             self.watermark.set_idle(from);
         }
-    }
-
-    fn reject(
-        &mut self,
-        operator: Option<&usize>,
-        facts: &RecordFacts<'_>,
-        reason: String,
-    ) -> Result<(), Halt> {
-        let task = operator.and_then(|at| self.code.chain.nodes.get(*at));
-        Err(Halt::Record(super::flow::RecordFailure {
-            task: task.map(|node| node.id.clone()).unwrap_or_default(),
-            reason,
-            topic: facts.topic.to_owned(),
-            partition: facts.partition,
-            offset: facts.offset,
-            key: facts.key.map(super::flow::shown),
-        }))
     }
 
     /// Leaves inputs out that are caught up and silent, works time out anew and closes what it

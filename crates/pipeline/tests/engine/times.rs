@@ -81,3 +81,17 @@ fn a_record_behind_closed_windows_is_late_also_after_a_restart() {
         assert_eq!(values(&read(client, "out").await, "a"), expected);
     });
 }
+
+#[test]
+fn a_record_without_an_event_time_is_left_out_where_its_task_says_so() {
+    check(async |_, client| {
+        let timed = TUMBLING
+            .replace("max_out_of_order: 0s", "max_out_of_order: 0s, event_time: at")
+            .replace("value: n,", "value: n, on_error: skip,");
+        let records = [("a", "{\"n\":1,\"at\":2000}", 9), ("a", "{\"n\":5}", 9)];
+        produce(client, "in", &records).await;
+        let view = run_to_end(client, &timed).await.unwrap();
+        assert_eq!((view.tasks["mean"].records_in, view.tasks["mean"].skipped), (2, 1));
+        assert_eq!(values(&read(client, "out").await, "a"), [average("1.0", 1, 0)]);
+    });
+}
