@@ -157,7 +157,14 @@ pub(crate) async fn start(
     parts: Parts,
     found: &[FoundLog],
 ) -> Result<Metadata, Error> {
-    let config = LogConfig { retention_ms: -1, retention_bytes: -1, ..LogConfig::default() };
+    let config = LogConfig {
+        retention_ms: -1,
+        retention_bytes: -1,
+        // Whatever the records may do: a topic whose folder survives its record, or a producer
+        // id that is given twice, could never be mended.
+        durability: Some(commitlog::Durability::Flush),
+        ..LogConfig::default()
+    };
     let store = parts.partitions.store();
     let opened = store
         .open(METADATA_LOG, METADATA_TOPIC_ID, config, false)
