@@ -30,10 +30,11 @@ async fn run_on(client: &Client, text: &str) -> PipelineView {
 }
 
 fn average(mean: &str, count: u32, start_s: u32) -> String {
-    let end_s = start_s + 10;
+    let at = |second: u32| format!("\"1970-01-01T00:00:{second:02}.000Z\"");
     format!(
-        "{{\"average\":{mean},\"count\":{count},\"window_start\":\"1970-01-01T00:00:{start_s:02}.000Z\",\
-         \"window_end\":\"1970-01-01T00:00:{end_s:02}.000Z\"}}"
+        "{{\"average\":{mean},\"count\":{count},\"window_start\":{},\"window_end\":{}}}",
+        at(start_s),
+        at(start_s + 10)
     )
 }
 
