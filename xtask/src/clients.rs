@@ -89,7 +89,10 @@ fn run_python(bootstrap: &str, cases: &str) -> Result<(), String> {
 }
 
 /// The interpreter of the suite's own environment, which is made when its requirements change.
-fn python() -> Result<PathBuf, String> {
+///
+/// # Errors
+/// What pip said.
+pub(crate) fn python() -> Result<PathBuf, String> {
     let environment = home().join("python");
     let python = environment.join("bin/python");
     let wanted_path = workspace::root().join(PYTHON_FOLDER).join("requirements.txt");

@@ -25,6 +25,9 @@ const START_MAX: Duration = Duration::from_secs(60);
 const STOP_MAX: Duration = Duration::from_secs(30);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
+/// Logging of programs that speak for themselves.
+const QUIET: &str = "rootLogger.level = ERROR\n";
+
 const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
 <modelVersion>4.0.0</modelVersion>
 <groupId>millstream</groupId><artifactId>oracle</artifactId><version>1</version>
@@ -71,7 +74,7 @@ pub(crate) fn run(words: &[&str]) -> Result<(), String> {
                 Some(port) => port.parse().map_err(|_| format!("`{port}` is no port"))?,
                 None => free_port()?,
             };
-            println!("{}", start(&folder, port)?.describe());
+            println!("{}", start(&folder, port, "")?.describe());
             Ok(())
         }
         ["stop"] => stop(&default_folder()),
@@ -141,12 +144,27 @@ pub(crate) fn java_with(classes: &Path) -> Result<Command, String> {
 
 fn java_with_path(class_path: String) -> Result<Command, String> {
     let quiet = home().join("quiet.properties");
-    write(&quiet, "rootLogger.level = ERROR\n")?;
+    write(&quiet, QUIET)?;
     let mut java = workspace::command("java");
     // Short-lived tools start faster without the optimising compiler.
     java.args(["-Xmx512M", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
         .arg(format!("-Dlog4j2.configurationFile={}", quiet.display()))
         .args(["-cp", &class_path]);
+    Ok(java)
+}
+
+/// Java as a program that runs for long starts it: with the optimising compiler and its usual
+/// collector, for what is to be measured.
+///
+/// # Errors
+/// Those of [`jars`].
+pub(crate) fn fast_java_with(classes: &Path) -> Result<Command, String> {
+    let class_path = format!("{}:{}", classes.display(), jars()?.join("*").display());
+    let quiet = home().join("quiet.properties");
+    write(&quiet, QUIET)?;
+    let mut java = workspace::command("java");
+    java.arg("-Xmx1G").arg(format!("-Dlog4j2.configurationFile={}", quiet.display()));
+    java.args(["-cp", &class_path]);
     Ok(java)
 }
 
@@ -162,6 +180,11 @@ impl Node {
     /// Where clients connect.
     pub(crate) fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Its process.
+    pub(crate) const fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// Stops it, by its process id.
@@ -181,18 +204,23 @@ pub(crate) fn start_fresh(folder: &Path) -> Result<Node, String> {
     if folder.is_dir() {
         fs::remove_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
-    start(folder, free_port()?)
+    start(folder, free_port()?, "")
+}
+
+/// Starts a node on a free port with further settings, a line each; data in the folder is kept.
+pub(crate) fn start_with(folder: &Path, settings: &str) -> Result<Node, String> {
+    start(folder, free_port()?, settings)
 }
 
 /// Starts a node and waits until it listens; data in the folder is kept.
-fn start(folder: &Path, port: u16) -> Result<Node, String> {
+fn start(folder: &Path, port: u16, further: &str) -> Result<Node, String> {
     if let Some(pid) = running(folder) {
         return Err(format!("a node runs in {} already (pid {pid})", folder.display()));
     }
     let libs = jars()?;
     fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let folder = folder.canonicalize().map_err(|error| error.to_string())?;
-    write_settings(&folder, port, free_port()?)?;
+    write_settings(&folder, (port, free_port()?), further)?;
     if !folder.join("data/meta.properties").is_file() {
         format_storage(&folder, &libs)?;
     }
@@ -221,7 +249,11 @@ fn java_of(folder: &Path, libs: &Path) -> Command {
     java
 }
 
-fn write_settings(folder: &Path, port: u16, controller_port: u16) -> Result<(), String> {
+fn write_settings(
+    folder: &Path,
+    (port, controller_port): (u16, u16),
+    further: &str,
+) -> Result<(), String> {
     let here = folder.display();
     let listeners =
         format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}");
@@ -239,7 +271,8 @@ fn write_settings(folder: &Path, port: u16, controller_port: u16) -> Result<(), 
          transaction.state.log.min.isr=1\n\
          share.coordinator.state.topic.replication.factor=1\n\
          share.coordinator.state.topic.min.isr=1\n\
-         group.initial.rebalance.delay.ms=0\n"
+         group.initial.rebalance.delay.ms=0\n\
+         {further}"
     );
     let logging = format!(
         "appender.f.type = File\n\
@@ -290,7 +323,7 @@ fn running(folder: &Path) -> Option<String> {
 }
 
 /// Stops the node in the folder; it is no error when none runs.
-fn stop(folder: &Path) -> Result<(), String> {
+pub(crate) fn stop(folder: &Path) -> Result<(), String> {
     let Some(pid) = running(folder) else { return Ok(()) };
     workspace::run(workspace::command("kill").arg(&pid))?;
     let begin = Instant::now();

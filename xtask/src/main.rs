@@ -3,6 +3,7 @@
 //! This is a program and its own only user; it needs nothing but the standard library, so that a
 //! check never waits for a dependency.
 
+mod bench_peers;
 mod check;
 mod clients;
 mod codegen;
@@ -21,6 +22,7 @@ const HELP: &str = "\
 cargo xtask <command>
 
   test [--quick]              run every check; never writes the tree
+  bench-peers [--quick] [--rows NAME,..]  how fast we are beside Apache Kafka
   clients --bootstrap H:P     run the real clients there; [--only python|java] [--case TEXT]
   compare --bootstrap H:P --oracle H:P    raw requests to a broker and to Apache Kafka
   codegen [--check]           generate the messages of the protocol from their schema files
@@ -62,6 +64,7 @@ fn dispatch(words: &[&str]) -> Result<(), String> {
         ["compare", "--bootstrap", bootstrap, "--oracle", oracle, "--case", scripts] => {
             clients::compare(bootstrap, oracle, scripts)
         }
+        ["bench-peers", rest @ ..] => bench_peers::run(rest),
         ["clients", rest @ ..] => clients::run(rest),
         ["fix"] => {
             workspace::run(workspace::cargo().args(["fmt", "--all"]))?;

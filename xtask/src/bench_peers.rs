@@ -1,0 +1,180 @@
+//! `cargo xtask bench-peers`: how fast we are beside Apache Kafka, its Streams and librdkafka.
+//!
+//! Both sides of a row run in turn on this machine, the same measurement on each; medians and
+//! ratios count. What a machine lacks leaves its rows out by name. See docs/bench.md.
+
+mod broker;
+mod ping;
+mod report;
+mod rows;
+mod work;
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::{kafka, workspace};
+use report::{Outcome, Values};
+use rows::{Row, Run};
+use work::Bench;
+
+const USAGE: &str = "bench-peers [--quick] [--rows NAME,..] [--binary PATH]";
+
+/// Repetitions of a row, each with both sides.
+const REPETITIONS: usize = 5;
+
+/// What was asked for.
+#[derive(Debug, Default)]
+struct Options {
+    /// Small loads and one repetition: whether a row runs, not how fast.
+    quick: bool,
+    /// Pieces of names; none means every row.
+    rows: Vec<String>,
+    /// A program that is built already.
+    binary: Option<PathBuf>,
+}
+
+impl Options {
+    fn parse(words: &[&str]) -> Result<Self, String> {
+        let mut options = Self::default();
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            match *word {
+                "--quick" => options.quick = true,
+                "--rows" => {
+                    let names = words.next().ok_or(USAGE)?;
+                    options.rows = names.split(',').map(str::to_owned).collect();
+                }
+                "--binary" => options.binary = Some(PathBuf::from(words.next().ok_or(USAGE)?)),
+                _ => return Err(USAGE.to_owned()),
+            }
+        }
+        Ok(options)
+    }
+
+    /// The rows of these names; where no row has a name, all whose names begin with it.
+    fn wanted(&self) -> Result<Vec<Row>, String> {
+        let all = rows::all();
+        if self.rows.is_empty() {
+            return Ok(all);
+        }
+        for name in &self.rows {
+            if !all.iter().any(|row| row.name.starts_with(name.as_str())) {
+                let names: Vec<&str> = all.iter().map(|row| row.name).collect();
+                return Err(format!("no row is called {name}; there are {}", names.join(", ")));
+            }
+        }
+        let exact = |name: &String| rows::all().iter().any(|row| row.name == name);
+        let matches = |row: &Row| {
+            self.rows.iter().any(|name| {
+                if exact(name) { row.name == name } else { row.name.starts_with(name.as_str()) }
+            })
+        };
+        Ok(all.into_iter().filter(matches).collect())
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Wrong words, a program that cannot be built, or that a row failed or missed its target.
+pub(crate) fn run(words: &[&str]) -> Result<(), String> {
+    let options = Options::parse(words)?;
+    let wanted = options.wanted()?;
+    let home = workspace::target().join("bench-peers");
+    fs::create_dir_all(&home).map_err(|error| format!("{}: {error}", home.display()))?;
+    let home = home.canonicalize().map_err(|error| error.to_string())?;
+    let binary = match &options.binary {
+        Some(binary) => binary.canonicalize().map_err(|error| error.to_string())?,
+        None => built()?,
+    };
+    let mut bench = Bench::new(home.clone(), binary, options.quick);
+    let mut outcomes = Vec::new();
+    for row in wanted {
+        eprintln!("== {}", row.name);
+        let outcome = measured(&mut bench, &row, options.quick);
+        match &outcome {
+            Outcome::Measured { .. } => {}
+            Outcome::Skipped(why) => eprintln!("skipped {}: {why}", row.name),
+            Outcome::Failed(why) => eprintln!("FAILED {}: {why}", row.name),
+        }
+        outcomes.push((row, outcome));
+        // What was measured is kept, whatever becomes of the rest.
+        report::write(&home.join("bench-peers.json"), &outcomes, options.quick)?;
+    }
+    let stopped = bench.brokers.stop();
+    print!("{}", report::table(&outcomes));
+    println!("\nwritten to {}", home.join("bench-peers.json").display());
+    stopped?;
+    report::verdict(&outcomes, options.quick)
+}
+
+fn built() -> Result<PathBuf, String> {
+    workspace::run(workspace::cargo().args(["build", "--release", "-q", "-p", "millstream"]))?;
+    let binary = workspace::target().join("release/millstream");
+    binary.canonicalize().map_err(|error| format!("{}: {error}", binary.display()))
+}
+
+/// What keeps a row from running on this machine.
+fn missing(row: &Row) -> Option<String> {
+    let runs = [&row.ours, &row.theirs];
+    let needs_java = |run: &&Run| run.needs_java();
+    if runs.iter().any(needs_java) {
+        if let Some(missing) = kafka::missing() {
+            return Some(missing.to_owned());
+        }
+        if !workspace::is_installed("javac") {
+            return Some("no javac".to_owned());
+        }
+    }
+    let needs_python = runs.iter().any(|run| run.needs_python());
+    (needs_python && !workspace::is_installed("python3")).then(|| "no python3".to_owned())
+}
+
+fn measured(bench: &mut Bench, row: &Row, quick: bool) -> Outcome {
+    if let Some(missing) = missing(row) {
+        return Outcome::Skipped(missing);
+    }
+    let repetitions = if quick { 1 } else { REPETITIONS };
+    let mut ours = Vec::new();
+    let mut theirs = Vec::new();
+    for turn in 0..repetitions {
+        // Neither side always runs on the warmer machine.
+        let (first, second) = if turn % 2 == 0 {
+            ((&row.ours, &mut ours), (&row.theirs, &mut theirs))
+        } else {
+            ((&row.theirs, &mut theirs), (&row.ours, &mut ours))
+        };
+        for (run, taken) in [first, second] {
+            match bench.measure(run) {
+                Ok(values) => note(row, run, &values, taken),
+                Err(error) => return Outcome::Failed(format!("{}: {error}", run.side.name())),
+            }
+        }
+    }
+    Outcome::Measured { ours, theirs }
+}
+
+fn note(row: &Row, run: &Run, values: &Values, taken: &mut Vec<Values>) {
+    let shown: Vec<String> =
+        values.iter().map(|(name, value)| format!("{name}={}", report::number(*value))).collect();
+    eprintln!("{}  {}  {}", row.name, run.side.name(), shown.join(" "));
+    taken.push(values.clone());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_chosen_by_name_and_by_beginning() {
+        let chosen = |names: &[&str]| {
+            let words = ["--quick", "--rows", &names.join(",")];
+            let options = Options::parse(&words).unwrap();
+            options.wanted().map(|rows| rows.iter().map(|row| row.name).collect::<Vec<_>>())
+        };
+        assert_eq!(chosen(&["produce-100"]).unwrap(), ["produce-100"]);
+        assert_eq!(chosen(&["consume"]).unwrap(), ["consume-100", "consume-1000"]);
+        assert!(chosen(&["nothing"]).is_err());
+        assert!(Options::parse(&["--rows"]).is_err());
+    }
+}
