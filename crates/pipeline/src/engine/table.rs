@@ -20,7 +20,7 @@ use crate::limits::{
     DECODED_BATCH_BYTES_MAX, SINK_BATCH_RECORDS_MAX, SINK_BUSY_RETRIES_MAX, SINK_BUSY_WAIT_MS,
 };
 use crate::plan::Table;
-use crate::sink::{Claim, Position, Sink, SinkError, SinkRecord, Written};
+use crate::sink::{Claim, Opened, Position, Sink, SinkError, SinkRecord, Written};
 
 /// A sink that several starts share, one after the other.
 pub(crate) type SharedSink = Arc<Mutex<Box<dyn Sink>>>;
@@ -81,8 +81,7 @@ impl Feeder {
             topic: Arc::from(parts.table.topic.as_str()),
             partitions: (0..parts.partitions).collect(),
         };
-        let sink = Arc::clone(&parts.sink);
-        let opened = task::blocking(move || lock(&sink).open(&claim)).await;
+        let opened = open(&parts.sink, claim).await;
         let opened = opened.map_err(|error| sink_error(&parts.table, error))?;
         let next = starts(&parts, &opened.positions).await?;
         let mut consumer = parts.client.consumer(ConsumerOptions {
@@ -258,4 +257,67 @@ fn records_of(part: &Fetched, topic: &Arc<str>) -> Result<Vec<SinkRecord>, SinkE
         }
     }
     Ok(records)
+}
+
+/// Claims the sink's places. Whoever was overtaken may stand still inside a transaction of the
+/// database and keeps it busy until it ends or goes on.
+async fn open(sink: &SharedSink, claim: Claim) -> Result<Opened, SinkError> {
+    let claim = Arc::new(claim);
+    let mut retries_left = SINK_BUSY_RETRIES_MAX;
+    loop {
+        let (sink, claim) = (Arc::clone(sink), Arc::clone(&claim));
+        match task::blocking(move || lock(&sink).open(&claim)).await {
+            Err(SinkError::Busy { .. }) if retries_left > 0 => {
+                retries_left -= 1;
+                timer::sleep(Duration::from_millis(SINK_BUSY_WAIT_MS)).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use runtime::boot::Executor;
+
+    use super::*;
+    use crate::sink::TablePreview;
+
+    /// Somebody else holds its database for the first few claims.
+    #[derive(Debug)]
+    struct HeldByAnother {
+        refusals_left: u32,
+    }
+
+    impl Sink for HeldByAnother {
+        fn open(&mut self, _: &Claim) -> Result<Opened, SinkError> {
+            if self.refusals_left == 0 {
+                return Ok(Opened { epoch: 2, positions: Vec::new() });
+            }
+            self.refusals_left -= 1;
+            Err(SinkError::Busy { database: "counts.db".to_owned() })
+        }
+
+        fn write(&mut self, _: &[SinkRecord], _: &[Position]) -> Result<Written, SinkError> {
+            Ok(Written::default())
+        }
+
+        fn preview(&mut self, _: usize) -> Result<Vec<TablePreview>, SinkError> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn a_database_that_an_overtaken_process_still_holds_is_asked_again() {
+        let held = HeldByAnother { refusals_left: 3 };
+        let sink: SharedSink = Arc::new(Mutex::new(Box::new(held)));
+        let claim = Claim {
+            pipeline: "p".to_owned(),
+            sink: "counts".to_owned(),
+            topic: Arc::from("counts"),
+            partitions: vec![0],
+        };
+        let opened = Executor::local().unwrap().block_on(open(&sink, claim)).unwrap();
+        assert_eq!(opened.epoch, 2);
+    }
 }
