@@ -3,11 +3,12 @@
 //   StreamsPeer load    bootstrap= in= records=                 fills the input: JSON of 105 bytes, 10,000 keys
 //   StreamsPeer topics  bootstrap= names=a,b                    makes topics of 4 partitions
 //   StreamsPeer run     bootstrap= in= out= group= task= state= a topology until it is told to end
-//   StreamsPeer watch   bootstrap= group= in= pids=app,broker   how fast a group's commits come to the end
-//   StreamsPeer probe   bootstrap= in= out= seconds= pids=      from sending to the count that has come of it
+//   StreamsPeer watch   bootstrap= group= in=                   how fast a group's commits come to the end
+//   StreamsPeer probe   bootstrap= in= out= seconds=            from sending to the count that has come of it
 //   StreamsPeer clean   bootstrap= name=                        deletes the topics that have the name in theirs
 //
-// What is measured prints one line of JSON.
+// What is measured prints one line of JSON. The two that measure print `ready` first and are then told the processes,
+// application and broker, in a line: so nothing has run before somebody looks.
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
@@ -38,8 +39,8 @@ import org.apache.kafka.streams.state.*;
 public class StreamsPeer {
     static final int PARTITIONS = 4, KEYS = 10_000, RATE = 1_000, WARMUP_S = 5;
     static final Duration WINDOW = Duration.ofSeconds(10);
-    /** Event time of the input: 200 seconds that begin on a window. */
-    static final long BEGIN_MS = 1_700_000_000_000L, SPAN_MS = 200_000;
+    /** Event time of the input: the last 200 seconds, from the begin of a window; what is older than a topic's retention is deleted. */
+    static final long SPAN_MS = 200_000;
     /** Share of the input after which a run is warm and measured. */
     static final double MEASURED_FROM = 0.25;
     static final ObjectMapper JSON = new ObjectMapper();
@@ -103,13 +104,13 @@ public class StreamsPeer {
         int records = Integer.parseInt(word("records"));
         topics(word("in"));
         Random random = new Random(7);
-        long bytes = 0;
+        long bytes = 0, begin = System.currentTimeMillis() / WINDOW.toMillis() * WINDOW.toMillis() - SPAN_MS;
         try (var producer = producer(5)) {
             for (int number = 0; number < records; number++) {
                 int key = random.nextInt(KEYS);
                 byte[] value = reading(random, key, number);
                 bytes += value.length;
-                long at = BEGIN_MS + SPAN_MS * number / records;
+                long at = begin + SPAN_MS * number / records;
                 producer.send(new ProducerRecord<>(word("in"), null, at, key(key), value));
             }
         }
@@ -202,16 +203,23 @@ public class StreamsPeer {
         return seconds;
     }
 
+    /** Says that the application may begin now; hands back its process and the broker's. */
+    static String[] begun() throws IOException {
+        System.out.println("ready");
+        return new java.io.BufferedReader(new java.io.InputStreamReader(System.in)).readLine().trim().split(",");
+    }
+
     static List<TopicPartition> partitions(String topic) {
         return java.util.stream.IntStream.range(0, PARTITIONS).mapToObj(number -> new TopicPartition(topic, number)).toList();
     }
 
     static void watch() throws Exception {
-        String[] pids = word("pids").split(",");
         try (Admin admin = admin()) {
             Map<TopicPartition, OffsetSpec> asked = new HashMap<>();
             partitions(word("in")).forEach(partition -> asked.put(partition, OffsetSpec.latest()));
             long all = admin.listOffsets(asked).all().get().values().stream().mapToLong(end -> end.offset()).sum();
+            committed(admin);
+            String[] pids = begun();
             long from = -1, fromNs = 0, seen = 0, seenNs = System.nanoTime();
             double fromSpent = 0;
             while (true) {
@@ -275,11 +283,12 @@ public class StreamsPeer {
         reader.start();
         int[] counts = new int[KEYS];
         Random random = new Random(11);
+        String[] pids = begun();
         try (var producer = producer(0)) {
             // The first count says that the pipeline runs; only then the load begins.
             send(producer, arrivals, counts, random, System.nanoTime());
             for (int look = 0; arrivals.delays.isEmpty(); look++) {
-                spent(word("pids").split(","));
+                spent(pids);
                 if (look > 6_000) throw new IllegalStateException("no count has come within a minute");
                 Thread.sleep(10);
             }

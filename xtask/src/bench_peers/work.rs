@@ -1,6 +1,7 @@
 //! The measurements of one side: other programs measure, and what they print is read here.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -22,7 +23,7 @@ const START_MAX: Duration = Duration::from_secs(60);
 /// Records before the first row of a broker: a cold virtual machine costs several times as much.
 const WARM: Amount = Amount { full: 15_000_000, quick: 100_000 };
 /// What a pipeline reads.
-const PIPELINE: Amount = Amount { full: 4_000_000, quick: 200_000 };
+const PIPELINE: Amount = Amount { full: 8_000_000, quick: 1_000_000 };
 /// Seconds of the end to end row that are measured.
 const END_TO_END_S: Amount = Amount { full: 20, quick: 3 };
 /// The topic that pipelines read.
@@ -170,38 +171,35 @@ impl Bench {
             self.loaded.push(side);
         }
         let name = format!("peers-{task}-{}", self.count);
-        let watch = |app: u32| {
-            format!("watch bootstrap={bootstrap} group={name} in={PIPELINE_INPUT} pids={app},{pid}")
-        };
-        let json = self.beside(&bootstrap, (engine, task), (PIPELINE_INPUT, &name), watch)?;
+        let watch = format!("watch bootstrap={bootstrap} group={name} in={PIPELINE_INPUT}");
+        let topics = (PIPELINE_INPUT, name.as_str());
+        let json = self.beside((&bootstrap, pid), (engine, task), topics, &watch)?;
         let rate = real(&json, "records_per_s");
         let cpu = real(&json, "cpu_s_per_m");
         Ok(told([(figure::RATE, rate), (figure::CPU, cpu)]))
     }
 
     fn end_to_end(&mut self, side: Side, engine: Engine) -> Result<Values, String> {
-        let (bootstrap, _) = self.place(side)?;
+        let (bootstrap, pid) = self.place(side)?;
         let seconds = END_TO_END_S.of(self.quick);
         let name = format!("peers-latency-{}", self.count);
         let input = format!("{name}-in");
         let made = format!("topics bootstrap={bootstrap} names={input},{name}-out");
         workspace::output_of(self.peer()?.args(made.split_whitespace()))?;
-        let probe = |app: u32| {
-            format!(
-                "probe bootstrap={bootstrap} in={input} out={name}-out seconds={seconds} pids={app}"
-            )
-        };
-        let json = self.beside(&bootstrap, (engine, "count"), (&input, &name), probe)?;
+        let probe =
+            format!("probe bootstrap={bootstrap} in={input} out={name}-out seconds={seconds}");
+        let topics = (input.as_str(), name.as_str());
+        let json = self.beside((&bootstrap, pid), (engine, "count"), topics, &probe)?;
         Ok(told([(figure::P50, real(&json, "p50_ms")), (figure::P99, real(&json, "p99_ms"))]))
     }
 
     /// Runs a pipeline in a process of its own, a program that looks at it, and tidies up.
     fn beside(
         &mut self,
-        bootstrap: &str,
+        (bootstrap, pid): (&str, u32),
         (engine, task): (Engine, &str),
         (input, name): (&str, &str),
-        watch: impl FnOnce(u32) -> String,
+        watch: &str,
     ) -> Result<Json, String> {
         let folder = self.brokers.home.join("apps").join(name);
         fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
@@ -225,16 +223,14 @@ impl Bench {
                 command
             }
         };
-        let mut app = started(&mut command, &folder)?;
-        let looked = self.peer().and_then(|mut peer| {
-            json_of(peer.args(watch(app.id()).split_whitespace()))
-                .map_err(|error| format!("{error}; see {}", folder.join("app.log").display()))
-        });
-        let ended = broker::stop(&mut app);
+        let looked = beside_watcher(self.peer()?.args(watch.split_whitespace()), || {
+            started(&mut command, &folder).map(|app| (app, pid))
+        })
+        .map_err(|error| format!("{error}; see {}", folder.join("app.log").display()));
         let clean = format!("clean bootstrap={bootstrap} name={name}");
         let cleaned = workspace::output_of(self.peer()?.args(clean.split_whitespace()));
         let json = looked?;
-        ended.and_then(|()| cleaned.map(drop))?;
+        cleaned?;
         fs::remove_dir_all(&folder).map_err(|error| error.to_string())?;
         Ok(json)
     }
@@ -254,6 +250,32 @@ impl Bench {
         java.arg("StreamsPeer");
         Ok(java)
     }
+}
+
+/// Starts a program that looks, then what it looks at, whose process it is told with the broker's;
+/// ends that when the program has seen enough.
+fn beside_watcher(
+    watch: &mut Command,
+    begin: impl FnOnce() -> Result<(Child, u32), String>,
+) -> Result<Json, String> {
+    let watch = watch.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut watch = watch.map_err(|error| format!("java cannot be started: {error}"))?;
+    let mut printed = BufReader::new(watch.stdout.take().ok_or("its output is not read")?).lines();
+    let mut line = || printed.next().and_then(Result::ok).ok_or("it has measured nothing");
+    let began = line().map_err(str::to_owned).and_then(|_| begin());
+    let result = began.and_then(|(mut app, broker)| {
+        let pids = format!("{},{broker}\n", app.id());
+        let input = watch.stdin.as_mut().ok_or("its input is not there");
+        let told = input
+            .map_err(str::to_owned)
+            .and_then(|input| input.write_all(pids.as_bytes()).map_err(|error| error.to_string()));
+        let json = told.and_then(|()| Json::parse(&line()?));
+        broker::stop(&mut app).and(json)
+    });
+    // Without its input it ends by itself.
+    drop(watch.stdin.take());
+    watch.wait().map_err(|error| error.to_string())?;
+    result
 }
 
 /// The same work as the topologies of the peer, with every update going out.
