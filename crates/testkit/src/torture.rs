@@ -131,12 +131,14 @@ impl Names {
     fn file(&self, shape: Shape) -> String {
         let Shape { edges, parallelism } = shape;
         let Self { input, counts, sums, means, pipeline } = self;
+        // The load stands still for seconds when the broker is killed; with the usual `idle` its
+        // records would rightly count as late, and windows could not be compared.
         format!(
             "version: 1
 name: {pipeline}
 edges: {edges}
 runtime: {{ parallelism: {parallelism} }}
-source: {{ topic: {input} }}
+source: {{ topic: {input}, idle: 1h }}
 tasks:
   - {{ id: gate, type: forward, to: [seen, plus, mean] }}
   - {{ id: seen, type: count, to: counts }}

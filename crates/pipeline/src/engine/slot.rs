@@ -221,7 +221,9 @@ impl Slot {
                 continue;
             };
             if let Some(position) = self.tasks[*task].positions[*input].as_mut() {
-                position.end = position.end.max(marks.last_stable_offset);
+                if marks.last_stable_offset >= 0 {
+                    position.end = position.end.max(Some(marks.last_stable_offset));
+                }
                 // Markers and aborted records move the position without giving anything.
                 let reached = self.consumer.position(topic, *partition).unwrap_or(position.next);
                 let limit = position.limit.unwrap_or(i64::MAX);
@@ -305,7 +307,7 @@ impl Slot {
         let Some(position) = self.tasks[index].positions[input].as_mut() else {
             return Ok(());
         };
-        position.end = part.last_stable_offset.max(part.next_offset);
+        position.end = Some(part.last_stable_offset.max(part.next_offset));
         if position.next != part.from {
             // Fetched before a rollback; the seek that followed has asked for it again.
             return Ok(());
@@ -592,7 +594,8 @@ impl Slot {
             for (input, position) in task.code.stage.inputs.iter().zip(&task.positions) {
                 if let Some(position) = position {
                     let place = (input.topic.clone(), task.partition);
-                    let shown = InputView { committed: position.committed, end: position.end };
+                    let end = position.end.unwrap_or(position.committed);
+                    let shown = InputView { committed: position.committed, end };
                     view.inputs.insert((task.stage, place), shown);
                 }
             }

@@ -24,19 +24,20 @@ pub(crate) struct Position {
     pub(crate) limit: Option<i64>,
     /// When the last record came, in steady milliseconds.
     pub(crate) heard_ms: u64,
-    /// The end of the partition when it was last fetched.
-    pub(crate) end: i64,
+    /// The end of the partition when it was last fetched; unknown before.
+    pub(crate) end: Option<i64>,
 }
 
 impl Position {
     /// Begins at an offset.
     pub(crate) fn at(offset: i64, now_ms: u64) -> Self {
-        Self { next: offset, committed: offset, limit: None, heard_ms: now_ms, end: offset }
+        Self { next: offset, committed: offset, limit: None, heard_ms: now_ms, end: None }
     }
 
     /// Whether nothing is left to be read, as far as the last fetch told.
     pub(crate) fn is_caught_up(&self) -> bool {
-        self.next >= self.limit.unwrap_or(i64::MAX).min(self.end)
+        let end = self.end.map(|end| end.min(self.limit.unwrap_or(i64::MAX)));
+        end.is_some_and(|end| self.next >= end)
     }
 }
 
