@@ -1,4 +1,4 @@
-//! The edges where readings come in: for now, the sensors of this machine.
+//! The edges where readings come in: the sensors of this machine.
 //!
 //! A gateway measures or listens, turns what it got into records, and hands them to an
 //! [`outlet::Outlet`], which the binary connects to a producer.

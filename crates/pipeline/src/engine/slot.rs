@@ -283,7 +283,9 @@ impl Slot {
             if let Some((task, input)) = self.routes.get(place)
                 && let Some(position) = self.tasks[*task].positions[*input].as_mut()
             {
-                position.limit = Some(*limit);
+                // A limit is never raised: what was fetched beyond it is not fetched again, and
+                // behind a record that failed nothing may be taken, whoever asks for more.
+                position.limit = Some(position.limit.map_or(*limit, |known| known.min(*limit)));
             }
         }
     }
