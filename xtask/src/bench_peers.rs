@@ -17,9 +17,9 @@ use report::{Outcome, Values};
 use rows::{Row, Run};
 use work::Bench;
 
-const USAGE: &str = "bench-peers [--quick] [--rows NAME,..] [--binary PATH]";
+const USAGE: &str = "bench-peers [--quick] [--times N] [--rows NAME,..] [--binary PATH]";
 
-/// Repetitions of a row, each with both sides.
+/// Repetitions of a row, each with both sides, unless another number is asked for.
 const REPETITIONS: usize = 5;
 
 /// What was asked for.
@@ -27,6 +27,8 @@ const REPETITIONS: usize = 5;
 struct Options {
     /// Small loads and one repetition: whether a row runs, not how fast.
     quick: bool,
+    /// Repetitions, where their number is not the usual one.
+    times: Option<usize>,
     /// Pieces of names; none means every row.
     rows: Vec<String>,
     /// A program that is built already.
@@ -40,6 +42,10 @@ impl Options {
         while let Some(word) = words.next() {
             match *word {
                 "--quick" => options.quick = true,
+                "--times" => {
+                    let times = words.next().and_then(|text| text.parse().ok());
+                    options.times = Some(times.filter(|times| *times > 0).ok_or(USAGE)?);
+                }
                 "--rows" => {
                     let names = words.next().ok_or(USAGE)?;
                     options.rows = names.split(',').map(str::to_owned).collect();
@@ -88,10 +94,11 @@ pub(crate) fn run(words: &[&str]) -> Result<(), String> {
         None => built()?,
     };
     let mut bench = Bench::new(home.clone(), binary, options.quick);
+    let repetitions = options.times.unwrap_or(if options.quick { 1 } else { REPETITIONS });
     let mut outcomes = Vec::new();
     for row in wanted {
         eprintln!("== {}", row.name);
-        let outcome = measured(&mut bench, &row, options.quick);
+        let outcome = measured(&mut bench, &row, repetitions);
         match &outcome {
             Outcome::Measured { .. } => {}
             Outcome::Skipped(why) => eprintln!("skipped {}: {why}", row.name),
@@ -130,11 +137,10 @@ fn missing(row: &Row) -> Option<String> {
     (needs_python && !workspace::is_installed("python3")).then(|| "no python3".to_owned())
 }
 
-fn measured(bench: &mut Bench, row: &Row, quick: bool) -> Outcome {
+fn measured(bench: &mut Bench, row: &Row, repetitions: usize) -> Outcome {
     if let Some(missing) = missing(row) {
         return Outcome::Skipped(missing);
     }
-    let repetitions = if quick { 1 } else { REPETITIONS };
     let mut ours = Vec::new();
     let mut theirs = Vec::new();
     for turn in 0..repetitions {
@@ -176,5 +182,7 @@ mod tests {
         assert_eq!(chosen(&["consume"]).unwrap(), ["consume-100", "consume-1000"]);
         assert!(chosen(&["nothing"]).is_err());
         assert!(Options::parse(&["--rows"]).is_err());
+        assert!(Options::parse(&["--times", "0"]).is_err());
+        assert_eq!(Options::parse(&["--times", "3"]).unwrap().times, Some(3));
     }
 }
