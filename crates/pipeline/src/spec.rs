@@ -20,7 +20,7 @@ mod wording;
 
 use std::collections::BTreeMap;
 
-pub use crate::timestamp::{timestamp_ms, timestamp_text};
+pub use crate::timestamp::{timestamp_ms, timestamp_text, write_timestamp};
 pub use units::duration_text;
 pub use upgrade::upgrade;
 

@@ -274,12 +274,20 @@ impl Chain {
                 (Some(NodeState::WindowCount(windows)), _) => {
                     let count = windows.change(end_ms, key);
                     *count += 1;
-                    render::window_count(&mut scratch, self.form, *count, span);
+                    let count = *count;
+                    if window.emit == Emit::Update {
+                        let bounds = windows.bounds(span);
+                        render::window_count(&mut scratch, self.form, count, bounds);
+                    }
                 }
                 (Some(NodeState::Average(windows)), Some(number)) => {
                     let mean = windows.change(end_ms, key);
                     mean.add(number);
-                    render::average(&mut scratch, self.form, mean, span);
+                    let mean = *mean;
+                    if window.emit == Emit::Update {
+                        let bounds = windows.bounds(span);
+                        render::average(&mut scratch, self.form, &mean, bounds);
+                    }
                 }
                 _ => {
                     done = Ok(Err("the task has no state".to_owned()));
@@ -344,22 +352,26 @@ impl Chain {
         let span = Span { end_ms, size_ms: window.size_ms };
         let found = match state.nodes.get_mut(at) {
             Some(NodeState::WindowCount(windows)) => {
-                let found = windows.store.at(slot).is_some_and(|(stored, count)| {
-                    render::window_count(&mut value, self.form, *count, span);
+                let count = windows.store.at(slot).map(|(stored, count)| {
                     key.extend_from_slice(split_key(stored).map_or(stored, |(_, key)| key));
-                    true
+                    *count
                 });
+                if let Some(count) = count {
+                    render::window_count(&mut value, self.form, count, windows.bounds(span));
+                }
                 windows.store.remove(slot);
-                found
+                count.is_some()
             }
             Some(NodeState::Average(windows)) => {
-                let found = windows.store.at(slot).is_some_and(|(stored, mean)| {
-                    render::average(&mut value, self.form, mean, span);
+                let mean = windows.store.at(slot).map(|(stored, mean)| {
                     key.extend_from_slice(split_key(stored).map_or(stored, |(_, key)| key));
-                    true
+                    *mean
                 });
+                if let Some(mean) = mean {
+                    render::average(&mut value, self.form, &mean, windows.bounds(span));
+                }
                 windows.store.remove(slot);
-                found
+                mean.is_some()
             }
             _ => false,
         };
@@ -461,7 +473,7 @@ impl Chain {
 }
 
 /// A window, for rendering.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) end_ms: i64,
     pub(crate) size_ms: u64,

@@ -5,7 +5,7 @@ use base::cast;
 use super::chain::Span;
 use super::state::Mean;
 use crate::json::{Number, write_number};
-use crate::spec::{Form, timestamp_text};
+use crate::spec::{Form, write_timestamp};
 
 fn whole(out: &mut Vec<u8>, count: u64) {
     write_number(out, Number::Int(cast::i64_of_u64(count)));
@@ -23,20 +23,20 @@ pub(crate) fn count(out: &mut Vec<u8>, form: Form, count: u64) {
     }
 }
 
-/// The count of a window.
-pub(crate) fn window_count(out: &mut Vec<u8>, form: Form, count: u64, span: Span) {
+/// The count of a window, whose bounds are given as [`bounds`] writes them.
+pub(crate) fn window_count(out: &mut Vec<u8>, form: Form, count: u64, bounds: &[u8]) {
     match form {
         Form::Legacy => whole(out, count),
         Form::Full => {
             out.extend_from_slice(b"{\"count\":");
             whole(out, count);
-            bounds(out, span);
+            out.extend_from_slice(bounds);
         }
     }
 }
 
-/// The mean of a window.
-pub(crate) fn average(out: &mut Vec<u8>, form: Form, mean: &Mean, span: Span) {
+/// The mean of a window, whose bounds are given as [`bounds`] writes them.
+pub(crate) fn average(out: &mut Vec<u8>, form: Form, mean: &Mean, bounds: &[u8]) {
     let value = Number::Float(mean.mean());
     match form {
         Form::Legacy => write_number(out, value),
@@ -45,16 +45,16 @@ pub(crate) fn average(out: &mut Vec<u8>, form: Form, mean: &Mean, span: Span) {
             write_number(out, value);
             out.extend_from_slice(b",\"count\":");
             whole(out, mean.count);
-            bounds(out, span);
+            out.extend_from_slice(bounds);
         }
     }
 }
 
 /// The bounds of a window, and the end of the document.
-fn bounds(out: &mut Vec<u8>, span: Span) {
+pub(crate) fn bounds(out: &mut Vec<u8>, span: Span) {
     out.extend_from_slice(b",\"window_start\":\"");
-    out.extend_from_slice(timestamp_text(span.start_ms()).as_bytes());
+    write_timestamp(out, span.start_ms());
     out.extend_from_slice(b"\",\"window_end\":\"");
-    out.extend_from_slice(timestamp_text(span.end_ms).as_bytes());
+    write_timestamp(out, span.end_ms);
     out.extend_from_slice(b"\"}");
 }

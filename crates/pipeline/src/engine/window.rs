@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::chain::Span;
+use super::render;
 use super::state::{StateValue, Store};
 use crate::spec::Window;
 
@@ -13,11 +15,20 @@ pub(crate) struct Windows<V> {
     pub(crate) store: Store<V>,
     ends: BTreeMap<i64, Vec<u32>>,
     scratch: Vec<u8>,
+    bounds: Bounds,
+}
+
+/// The text of the bounds that were last asked for: nearly every result has those of the one
+/// before it, and dates cost more than the rest of a result.
+#[derive(Debug, Default)]
+struct Bounds {
+    of: Option<Span>,
+    text: Vec<u8>,
 }
 
 impl<V: StateValue> Default for Windows<V> {
     fn default() -> Self {
-        Self { store: Store::default(), ends: BTreeMap::new(), scratch: Vec::new() }
+        Self { store: Store::default(), ends: BTreeMap::new(), scratch: Vec::new(), bounds: Bounds::default() }
     }
 }
 
@@ -32,6 +43,17 @@ impl<V: StateValue> Windows<V> {
             self.ends.entry(end_ms).or_default().push(changed.slot);
         }
         changed.value
+    }
+
+    /// How a result ends that tells its window.
+    pub(crate) fn bounds(&mut self, span: Span) -> &[u8] {
+        let Bounds { of, text } = &mut self.bounds;
+        if *of != Some(span) {
+            *of = Some(span);
+            text.clear();
+            render::bounds(text, span);
+        }
+        text
     }
 
     /// The first window that ends at or before a time; its slots are no longer ordered by time
