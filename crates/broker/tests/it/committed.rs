@@ -164,6 +164,34 @@ fn an_aborted_transaction_is_named_to_those_who_must_skip_it() {
 }
 
 #[test]
+fn an_answer_names_no_transaction_behind_its_last_batch() {
+    run(async {
+        let broker = TestBroker::start().await;
+        let mut reader = Wire::new(broker.connect().await);
+        make(&mut reader, "t", 1, &[]).await;
+        let mut writer = Writer::new(Wire::new(broker.connect().await)).await;
+        for value in ["first", "second"] {
+            writer.write("t", value).await;
+            writer.end(false).await;
+        }
+        reader.send(4, &committed("t", 3, 60_000)).await;
+        assert_eq!(bases(&answer(&mut reader).await), [3]);
+        store(&mut reader, "t", batch(&["after"])).await;
+        let first_offsets = |seen: PartitionData| {
+            let aborted = seen.aborted_transactions.expect("committed records were asked for");
+            aborted.iter().map(|one| one.first_offset).collect::<Vec<_>>()
+        };
+        let all = only(reader.call(4, &committed("t", 0, 0)).await);
+        assert_eq!((bases(&all), first_offsets(all)), (vec![0, 1, 2, 3, 4], vec![0, 2]));
+        let mut one_batch = committed("t", 0, 0);
+        one_batch.max_bytes = 1;
+        let one = only(reader.call(4, &one_batch).await);
+        assert_eq!((bases(&one), first_offsets(one)), (vec![0], vec![0]));
+        broker.stop().await;
+    });
+}
+
+#[test]
 fn a_partition_that_no_transaction_knows_takes_no_transactional_batch() {
     run(async {
         let broker = TestBroker::start().await;
