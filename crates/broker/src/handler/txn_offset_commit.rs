@@ -71,6 +71,10 @@ async fn admit(
     request: &TxnOffsetCommitRequest,
     producer: ProducerIdentity,
 ) -> Result<(), ErrorCode> {
+    // Plain commits may still have no group, for the sake of old clients; these never could.
+    if request.group_id.is_empty() {
+        return Err(ErrorCode::INVALID_GROUP_ID);
+    }
     broker.metadata.ensure_internal(OFFSETS_TOPIC).await?;
     let partitions = broker.options.offsets_topic_partitions;
     let place = (OFFSETS_TOPIC.to_owned(), partition_for(&request.group_id, partitions));

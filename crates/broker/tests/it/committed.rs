@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::error_code::ErrorCode;
+use protocol::messages::add_offsets_to_txn::AddOffsetsToTxnRequest;
 use protocol::messages::add_partitions_to_txn::{
     AddPartitionsToTxnRequest, AddPartitionsToTxnTopic,
 };
 use protocol::messages::end_txn::EndTxnRequest;
 use protocol::messages::fetch::{FetchRequest, PartitionData};
 use protocol::messages::init_producer_id::InitProducerIdRequest;
+use protocol::messages::txn_offset_commit::{
+    TxnOffsetCommitRequest, TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
 use protocol::record::{BatchBuilder, BatchOptions, ProducerIdentity};
 use runtime::timer;
 use testkit::broker::TestBroker;
@@ -187,6 +191,40 @@ fn an_answer_names_no_transaction_behind_its_last_batch() {
         one_batch.max_bytes = 1;
         let one = only(reader.call(4, &one_batch).await);
         assert_eq!((bases(&one), first_offsets(one)), (vec![0], vec![0]));
+        broker.stop().await;
+    });
+}
+
+#[test]
+fn a_group_without_a_name_may_join_a_transaction_but_not_commit_in_it() {
+    run(async {
+        let broker = TestBroker::start().await;
+        let mut admin = Wire::new(broker.connect().await);
+        make(&mut admin, "t", 1, &[]).await;
+        let mut writer = Writer::new(Wire::new(broker.connect().await)).await;
+        let add = AddOffsetsToTxnRequest {
+            transactional_id: "writer".to_owned(),
+            producer_id: writer.producer.id,
+            producer_epoch: writer.producer.epoch,
+            group_id: String::new(),
+        };
+        assert_eq!(ErrorCode(writer.wire.call(3, &add).await.error_code), ErrorCode::NONE);
+        let partition = TxnOffsetCommitRequestPartition {
+            committed_offset: 1,
+            ..TxnOffsetCommitRequestPartition::default()
+        };
+        let topic =
+            TxnOffsetCommitRequestTopic { name: "t".to_owned(), partitions: vec![partition] };
+        let commit = TxnOffsetCommitRequest {
+            transactional_id: "writer".to_owned(),
+            producer_id: writer.producer.id,
+            producer_epoch: writer.producer.epoch,
+            topics: vec![topic],
+            ..TxnOffsetCommitRequest::default()
+        };
+        let answer = writer.wire.call(3, &commit).await;
+        let code = ErrorCode(answer.topics[0].partitions[0].error_code);
+        assert_eq!(code, ErrorCode::INVALID_GROUP_ID);
         broker.stop().await;
     });
 }
