@@ -1,4 +1,7 @@
-//! What the two coordinators share: their writes, and reading their topic back at a start.
+//! What the two coordinators share: their writes and what waits for them, and reading
+//! their topic back at a start.
+
+pub(crate) mod awaited;
 
 use std::sync::{Arc, Mutex};
 

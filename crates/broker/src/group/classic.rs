@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::machine::Token;
 use super::offsets::Offsets;
 use super::records::{GroupRecord, group_metadata};
+use crate::coordinator::awaited::Token;
 
 /// States of the classic protocol, under Kafka's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use protocol::error_code::ErrorCode;
 
 use super::classic::{Group, Member, State};
-use super::machine::{Effect, Machine, Now, Pending, Reply, Token};
+use super::machine::{Effect, Machine, Now, Pending, Reply};
 use super::sync::Synced;
+use crate::coordinator::awaited::Token;
 
 /// Members that have an id but never joined are forgotten with the session timeout; the id of a
 /// brand-new member costs memory, so there is a limit on them as well.

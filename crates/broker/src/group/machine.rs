@@ -17,12 +17,7 @@ use super::offsets::{Commit, Committed, Fetch, Fetched, OffsetDelete};
 use super::records::GroupRecord;
 use super::sync::{Heartbeat, Sync, Synced};
 use super::view::{DescribedGroup, ListedGroup};
-
-/// Names a request until it is answered.
-pub(crate) type Token = u64;
-
-/// Names a write until it is reported done.
-pub(crate) type WriteId = u64;
+use crate::coordinator::awaited::{Awaited, Token, WriteId};
 
 /// The two clocks at the moment of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,8 +125,7 @@ pub(crate) enum Pending {
 pub(crate) struct Machine {
     pub(super) settings: Settings,
     pub(super) groups: BTreeMap<String, Group>,
-    pub(super) pending: BTreeMap<WriteId, Pending>,
-    next_write: WriteId,
+    pending: Awaited<Pending>,
     expire_at_ms: u64,
 }
 
@@ -144,8 +138,7 @@ impl Machine {
         Self {
             settings,
             groups: BTreeMap::new(),
-            pending: BTreeMap::new(),
-            next_write: 0,
+            pending: Awaited::default(),
             expire_at_ms: EXPIRY_INTERVAL_MS,
         }
     }
@@ -204,9 +197,7 @@ impl Machine {
         pending: Pending,
         effects: &mut Vec<Effect>,
     ) {
-        self.next_write += 1;
-        let write = self.next_write;
-        self.pending.insert(write, pending);
+        let write = self.pending.add(pending);
         let partition = self.partition_of(group);
         effects.push(Effect::Append { partition, write, records, producer });
     }
@@ -218,7 +209,7 @@ impl Machine {
         result: Result<(), ErrorCode>,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(pending) = self.pending.remove(&write) else {
+        let Some(pending) = self.pending.take(write) else {
             return;
         };
         match pending {

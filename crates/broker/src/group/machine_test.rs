@@ -6,10 +6,11 @@ use protocol::record::ProducerIdentity;
 
 use super::join::{Join, Joined};
 use super::leave::{Leave, Leaver};
-use super::machine::{Effect, Event, Machine, Now, Reply, Settings, Token, WriteId};
+use super::machine::{Effect, Event, Machine, Now, Reply, Settings};
 use super::offsets::{Commit, Committable, Fetch, OffsetDelete};
 use super::records::GroupRecord;
 use super::sync::{Heartbeat, Sync, Synced};
+use crate::coordinator::awaited::{Token, WriteId};
 
 const SETTINGS: Settings = Settings {
     partitions: 50,

@@ -8,8 +8,9 @@ use protocol::record::ProducerIdentity;
 use protocol::wire::{Message as _, Reader};
 
 use super::classic::{Group, State};
-use super::machine::{Effect, Machine, Now, Pending, Reply, Token};
+use super::machine::{Effect, Machine, Now, Pending, Reply};
 use super::records::{GroupRecord, offset_commit};
+use crate::coordinator::awaited::Token;
 
 /// A partition of a topic.
 pub(crate) type Place = (String, i32);

@@ -5,8 +5,9 @@ use protocol::error_code::ErrorCode;
 
 use super::classic::{Group, State};
 use super::join::fail_syncs;
-use super::machine::{Effect, Machine, Now, Pending, Reply, Token};
+use super::machine::{Effect, Machine, Now, Pending, Reply};
 use super::records::group_metadata;
+use crate::coordinator::awaited::Token;
 
 /// A request for the assignment; the leader's carries it.
 #[derive(Debug, Clone)]

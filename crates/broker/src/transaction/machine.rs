@@ -17,12 +17,7 @@ use protocol::record::ProducerIdentity;
 use super::init::Init;
 use super::record::TransactionRecord;
 use super::txn::{Place, State, Stored, Txn};
-
-/// Names a request until it is answered.
-pub(crate) type Token = u64;
-
-/// Names a write until it is reported done.
-pub(crate) type WriteId = u64;
+use crate::coordinator::awaited::{Awaited, Token, WriteId};
 
 /// Requests that may wait for one transactional id; more are told to come again.
 const PARKED_MAX: usize = 64;
@@ -125,8 +120,7 @@ pub(crate) struct Machine {
     pub(super) settings: Settings,
     pub(super) txns: BTreeMap<String, Txn>,
     pub(super) ids: Range<i64>,
-    pending: BTreeMap<WriteId, Pending>,
-    next_write: WriteId,
+    pending: Awaited<Pending>,
     expire_at_ms: i64,
 }
 
@@ -137,8 +131,7 @@ impl Machine {
             settings,
             txns: BTreeMap::new(),
             ids: 0..0,
-            pending: BTreeMap::new(),
-            next_write: 0,
+            pending: Awaited::default(),
             expire_at_ms: 0,
         }
     }
@@ -216,13 +209,10 @@ impl Machine {
 
     /// Writes a change of state.
     pub(super) fn change(&mut self, id: &str, next: Stored, then: Then, effects: &mut Vec<Effect>) {
-        self.next_write += 1;
-        let write = self.next_write;
+        let write = self.pending.add(Pending::Change { transactional_id: id.to_owned(), then });
         let partition = crate::group::partition_for(id, self.settings.partitions);
         let record = TransactionRecord::new(id, Some(&next));
         effects.push(Effect::Append { partition, write, record });
-        let pending = Pending::Change { transactional_id: id.to_owned(), then };
-        self.pending.insert(write, pending);
         if let Some(txn) = self.txns.get_mut(id) {
             txn.next = Some(next);
         }
@@ -230,12 +220,10 @@ impl Machine {
 
     /// Writes a record that nothing waits for.
     fn note(&mut self, id: &str, stored: Option<&Stored>, effects: &mut Vec<Effect>) {
-        self.next_write += 1;
-        let write = self.next_write;
+        let write = self.pending.add(Pending::Note);
         let partition = crate::group::partition_for(id, self.settings.partitions);
         let record = TransactionRecord::new(id, stored);
         effects.push(Effect::Append { partition, write, record });
-        self.pending.insert(write, Pending::Note);
     }
 
     fn appended(
@@ -245,8 +233,7 @@ impl Machine {
         result: Result<(), ErrorCode>,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(Pending::Change { transactional_id: id, then }) = self.pending.remove(&write)
-        else {
+        let Some(Pending::Change { transactional_id: id, then }) = self.pending.take(write) else {
             return;
         };
         let Some(txn) = self.txns.get_mut(&id) else {

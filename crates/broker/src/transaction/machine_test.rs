@@ -4,9 +4,10 @@ use protocol::error_code::ErrorCode;
 use protocol::record::ProducerIdentity;
 
 use super::init::Init;
-use super::machine::{Add, Effect, End, Event, Machine, Reply, Settings, Token, WriteId};
+use super::machine::{Add, Effect, End, Event, Machine, Reply, Settings};
 use super::record::{TransactionRecord, understand};
 use super::txn::State;
+use crate::coordinator::awaited::{Token, WriteId};
 
 const SETTINGS: Settings =
     Settings { partitions: 50, timeout_ms_max: 900_000, id_expiration_ms: 604_800_000 };
