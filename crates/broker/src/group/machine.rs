@@ -5,7 +5,7 @@
 //! write is reported done ([`Event::Appended`]); the answer leaves then. Semantics are those of
 //! Kafka's classic protocol (KIP-62, KIP-345, KIP-394, KIP-447).
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use protocol::error_code::ErrorCode;
 use protocol::record::ProducerIdentity;
@@ -18,6 +18,7 @@ use super::records::GroupRecord;
 use super::sync::{Heartbeat, Sync, Synced};
 use super::view::{DescribedGroup, ListedGroup};
 use crate::coordinator::awaited::{Awaited, Token, WriteId};
+use crate::coordinator::timetable::Timetable;
 
 /// The two clocks at the moment of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +125,9 @@ pub(crate) enum Pending {
 #[derive(Debug)]
 pub(crate) struct Machine {
     pub(super) settings: Settings,
-    pub(super) groups: BTreeMap<String, Group>,
+    pub(super) groups: Timetable<Group>,
+    /// Producers with the groups in which their transactions have offsets.
+    pub(super) holders: BTreeSet<(i64, String)>,
     pending: Awaited<Pending>,
     expire_at_ms: u64,
 }
@@ -137,7 +140,8 @@ impl Machine {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
             settings,
-            groups: BTreeMap::new(),
+            groups: Timetable::default(),
+            holders: BTreeSet::new(),
             pending: Awaited::default(),
             expire_at_ms: EXPIRY_INTERVAL_MS,
         }
@@ -175,12 +179,13 @@ impl Machine {
             Event::TopicDeleted(topic) => self.topic_deleted(&topic, effects),
             Event::Tick => self.tick(now, effects),
         }
+        self.groups.settle();
     }
 
     /// When the next [`Event::Tick`] is due, in steady milliseconds.
     pub(crate) fn next_deadline_ms(&self) -> u64 {
-        let groups = self.groups.values().filter_map(Group::next_deadline_ms);
-        groups.min().unwrap_or(self.expire_at_ms).min(self.expire_at_ms)
+        let first = self.groups.first_due();
+        first.map_or(self.expire_at_ms, |first| first.min(self.expire_at_ms))
     }
 
     /// The partition of `__consumer_offsets` that holds a group.
@@ -239,13 +244,7 @@ impl Machine {
     }
 
     fn tick(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        let due: Vec<String> = self
-            .groups
-            .values()
-            .filter(|group| group.next_deadline_ms().is_some_and(|due| due <= now.steady_ms))
-            .map(|group| group.id.clone())
-            .collect();
-        for group in due {
+        for group in self.groups.due_by(now.steady_ms) {
             self.group_deadline(now, &group, effects);
         }
         if now.steady_ms >= self.expire_at_ms {
@@ -257,15 +256,16 @@ impl Machine {
     /// Handles whatever of a group is due: members that fell silent, a join or sync that took
     /// too long.
     fn group_deadline(&mut self, now: Now, id: &str, effects: &mut Vec<Effect>) {
-        let Some(group) = self.groups.get_mut(id) else {
+        let Some(group) = self.groups.change(id) else {
             return;
         };
-        group.pending_members.retain(|_, deadline| *deadline > now.steady_ms);
-        let silent = group.silent_members(now.steady_ms);
-        for member in silent {
+        for forgotten in group.pending_members.due_by(now.steady_ms) {
+            group.pending_members.remove(&forgotten);
+        }
+        for member in group.members.due_by(now.steady_ms) {
             self.remove_member(now, id, &member, effects);
         }
-        let Some(group) = self.groups.get_mut(id) else {
+        let Some(group) = self.groups.change(id) else {
             return;
         };
         if group.sync_deadline_ms.is_some_and(|due| due <= now.steady_ms) {
