@@ -1,4 +1,8 @@
-//! What the two coordinators share: their writes, and reading their topic back at a start.
+//! What the two coordinators share: their writes, what waits for them and for time, and
+//! reading their topic back at a start.
+
+pub(crate) mod awaited;
+pub(crate) mod timetable;
 
 use std::sync::{Arc, Mutex};
 

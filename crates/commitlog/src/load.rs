@@ -547,7 +547,7 @@ pub(crate) fn complete_history(
     let mut left = HISTORY_BYTES_MAX;
     for segment in segments.iter().rev() {
         let end = segment.bytes();
-        let from = segment.boundary_before(0, end.saturating_sub(left))?;
+        let from = segment.boundary_before(0, end.saturating_sub(left))?.position;
         let mut headers = Vec::new();
         let stretch = Stretch { from, end, window_bytes: HEADER_WINDOW_BYTES * 8 };
         let mut walk = segment.walk(stretch);

@@ -12,7 +12,7 @@ use crate::epochs::Epochs;
 use crate::error::{Error, ReadError};
 use crate::limits::{ABORTED_MAX, DECOMPRESS_BYTES_MAX};
 use crate::producers::Producers;
-use crate::segment::{NO_TIMESTAMP, Place, Segment};
+use crate::segment::{Boundary, NO_TIMESTAMP, Place, Segment};
 
 /// How far a reader may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,9 @@ pub struct ReadRange {
 pub struct ReadSlice {
     /// Offset of the first batch's first record; what was asked for when there is none.
     pub base_offset: i64,
+    /// No batch that was left out begins before it, and all that are given end there or earlier;
+    /// what was asked for when there is none.
+    pub end_offset: i64,
     /// The batches.
     pub chunks: Vec<Chunk>,
     /// Their size.
@@ -184,20 +187,22 @@ impl LogReader {
     pub fn read(&self, range: ReadRange) -> Result<ReadSlice, ReadError> {
         let from = range.from;
         self.check_range(from)?;
-        let nothing = ReadSlice { base_offset: from, chunks: Vec::new(), bytes: 0 };
+        let nothing =
+            ReadSlice { base_offset: from, end_offset: from, chunks: Vec::new(), bytes: 0 };
         let mut skip = 0;
         while let Some((segment, end)) = self.nth_from(from, range.until, skip)? {
             skip += 1;
-            let Some(place) = segment.place_of(from, end)? else { continue };
+            let Some(place) = segment.place_of(from, end.position)? else { continue };
             let upto = slice_end(&segment, &place, end, &range)?;
-            if upto == place.position {
+            if upto.position == place.position {
                 return Ok(nothing);
             }
-            let len = cast::usize_of(upto - place.position);
+            let len = cast::usize_of(upto.position - place.position);
             let file = Arc::clone(&segment.file);
             let chunk = Chunk::File(FileRange { file, from: place.position, len });
             let base_offset = place.header.base_offset;
-            return Ok(ReadSlice { base_offset, chunks: vec![chunk], bytes: len });
+            let end_offset = upto.next_offset;
+            return Ok(ReadSlice { base_offset, end_offset, chunks: vec![chunk], bytes: len });
         }
         Ok(nothing)
     }
@@ -224,9 +229,12 @@ impl LogReader {
         Ok(sum)
     }
 
-    /// Aborted transactions that reach into `from..to`, oldest marker first.
+    /// Aborted transactions that reach into `from..to`, oldest marker first; none for no offsets.
     #[must_use]
     pub fn aborted_transactions(&self, from: i64, to: i64) -> Vec<AbortedTransaction> {
+        if from >= to {
+            return Vec::new();
+        }
         let segments = self.segments_from(from);
         let mut found = Vec::new();
         for segment in segments {
@@ -378,17 +386,19 @@ impl LogReader {
         from: i64,
         until: Bound,
         skip: usize,
-    ) -> Result<Option<(Arc<Segment>, u64)>, Error> {
-        let (segment, end, stable) = {
+    ) -> Result<Option<(Arc<Segment>, Boundary)>, Error> {
+        let (segment, mut end, stable) = {
             let view = self.view.read().expect("no holder of the view panics");
             let at = first_segment(&view.segments, from) + skip;
             let Some(segment) = view.segments.get(at) else { return Ok(None) };
             let mark = view.high_mark;
-            let end = match segment.base.cmp(&mark.segment_base) {
+            let position = match segment.base.cmp(&mark.segment_base) {
                 std::cmp::Ordering::Less => segment.bytes(),
                 std::cmp::Ordering::Equal => mark.position,
                 std::cmp::Ordering::Greater => return Ok(None),
             };
+            let next_base = view.segments.get(at + 1).map_or(view.high, |next| next.base);
+            let end = Boundary { position, next_offset: next_base.min(view.high) };
             let open = until == Bound::LastStable && view.stable < view.high;
             let ends_here = view.segments.get(at + 1).is_none_or(|next| next.base > view.stable);
             if open && (from >= view.stable || segment.base >= view.stable) {
@@ -396,11 +406,13 @@ impl LogReader {
             }
             (Arc::clone(segment), end, (open && ends_here).then_some(view.stable))
         };
-        let place = match stable {
-            Some(stable) => segment.place_of(stable, end)?,
-            None => None,
-        };
-        Ok(Some((segment, place.map_or(end, |place| place.position))))
+        if let Some(stable) = stable {
+            end.next_offset = stable;
+            if let Some(place) = segment.place_of(stable, end.position)? {
+                end.position = place.position;
+            }
+        }
+        Ok(Some((segment, end)))
     }
 
     fn segments_from(&self, from: i64) -> Vec<Arc<Segment>> {
@@ -466,16 +478,23 @@ fn first_segment(segments: &[Arc<Segment>], offset: i64) -> usize {
 }
 
 /// Where a read that starts at a batch ends: behind the last batch that fits.
-fn slice_end(segment: &Segment, place: &Place, end: u64, range: &ReadRange) -> Result<u64, Error> {
-    let first = cast::u64_of(place.header.total_bytes());
+fn slice_end(
+    segment: &Segment,
+    place: &Place,
+    end: Boundary,
+    range: &ReadRange,
+) -> Result<Boundary, Error> {
     let room = cast::u64_of(range.bytes_max);
-    if end - place.position <= room {
+    if end.position - place.position <= room {
         return Ok(end);
     }
-    if first > room {
-        return Ok(if range.at_least_one { place.position + first } else { place.position });
+    let first = Boundary::behind(place);
+    let max = place.position + room;
+    if first.position <= max {
+        return segment.boundary_before(place.position, max);
     }
-    segment.boundary_before(place.position, place.position + room)
+    let nothing = Boundary { position: place.position, next_offset: place.header.base_offset };
+    Ok(if range.at_least_one { first } else { nothing })
 }
 
 /// The first record of a batch that the question is true for.

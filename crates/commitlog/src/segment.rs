@@ -44,6 +44,22 @@ pub(crate) struct Place {
     pub header: BatchHeader,
 }
 
+/// Where one batch ends and the next one begins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Boundary {
+    pub position: u64,
+    /// Greater than every offset before the place, and not greater than any behind it.
+    pub next_offset: i64,
+}
+
+impl Boundary {
+    /// Where a batch ends.
+    pub(crate) fn behind(place: &Place) -> Self {
+        let position = place.position + cast::u64_of(place.header.total_bytes());
+        Self { position, next_offset: place.header.next_offset() }
+    }
+}
+
 /// What a segment is made from.
 #[derive(Debug)]
 pub(crate) struct Parts {
@@ -269,7 +285,7 @@ impl Segment {
     }
 
     /// The last place at or before `max` where a batch ends, walking from a batch's start.
-    pub(crate) fn boundary_before(&self, from: u64, max: u64) -> Result<u64, Error> {
+    pub(crate) fn boundary_before(&self, from: u64, max: u64) -> Result<Boundary, Error> {
         let hint = self.look(|lookup| floor_position(&lookup.offsets, max))?;
         let mut start = from;
         if let Some(entry) = hint {
@@ -280,10 +296,16 @@ impl Segment {
         }
         let end = self.bytes();
         let mut walk = self.walk(Stretch { from: start, end, window_bytes: HEADER_WINDOW_BYTES });
-        let mut boundary = start;
+        let mut boundary = Boundary { position: start, next_offset: self.base };
         loop {
             match walk.next_header() {
-                Ok(Some(_)) if walk.position() <= max => boundary = walk.position(),
+                Ok(Some((position, header))) if walk.position() <= max => {
+                    boundary = Boundary::behind(&Place { position, header });
+                }
+                // The batch that ends at the start was not looked at: the next one bounds it.
+                Ok(Some((position, header))) if position == start => {
+                    return Ok(Boundary { position, next_offset: header.base_offset });
+                }
                 Ok(_) => return Ok(boundary),
                 Err(stop) => return Err(stop.into_error(&self.path, walk.position())),
             }

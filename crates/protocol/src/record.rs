@@ -41,4 +41,4 @@ pub use header::{
 pub use iter::{HeaderIter, HeaderRef, Headers, Record, RecordIter};
 pub use retain::{Retained, empty_batch, retain_records};
 pub use stamp::{rewrite_producer, stamp, stamp_append_time, stamp_max_timestamp};
-pub use validate::{RecordFacts, validate_records};
+pub use validate::{NO_TIMESTAMP, RecordFacts, validate_records};

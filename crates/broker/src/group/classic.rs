@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::machine::Token;
 use super::offsets::Offsets;
 use super::records::{GroupRecord, group_metadata};
+use crate::coordinator::awaited::Token;
+use crate::coordinator::timetable::{Due, Timetable};
 
 /// States of the classic protocol, under Kafka's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +74,31 @@ impl Member {
     }
 }
 
+impl Due for Member {
+    /// Steady milliseconds.
+    type Time = u64;
+
+    fn due(&self) -> Option<u64> {
+        (!self.is_waiting()).then_some(self.deadline_ms)
+    }
+}
+
+/// An id that was given out and not used yet (KIP-394).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reserved {
+    /// When it is forgotten.
+    pub(crate) until_ms: u64,
+}
+
+impl Due for Reserved {
+    /// Steady milliseconds.
+    type Time = u64;
+
+    fn due(&self) -> Option<u64> {
+        Some(self.until_ms)
+    }
+}
+
 /// One group.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -82,11 +108,10 @@ pub(crate) struct Group {
     pub(crate) protocol_type: Option<String>,
     pub(crate) protocol: Option<String>,
     pub(crate) leader: Option<String>,
-    pub(crate) members: BTreeMap<String, Member>,
+    pub(crate) members: Timetable<Member>,
     /// Member id of each static member.
     pub(crate) statics: BTreeMap<String, String>,
-    /// Ids that were given out and not used yet (KIP-394), with the time they are forgotten.
-    pub(crate) pending_members: BTreeMap<String, u64>,
+    pub(crate) pending_members: Timetable<Reserved>,
     /// When a rebalance stops waiting for members.
     pub(crate) join_deadline_ms: Option<u64>,
     /// A first rebalance waits until then even if everybody is there, so that more can come.
@@ -108,9 +133,9 @@ impl Group {
             protocol_type: None,
             protocol: None,
             leader: None,
-            members: BTreeMap::new(),
+            members: Timetable::default(),
             statics: BTreeMap::new(),
-            pending_members: BTreeMap::new(),
+            pending_members: Timetable::default(),
             join_deadline_ms: None,
             join_not_before_ms: 0,
             sync_deadline_ms: None,
@@ -137,28 +162,10 @@ impl Group {
             && self.members.values().all(|member| member.joining.is_some())
     }
 
-    /// Members that were not heard of for too long and wait for nothing.
-    pub(crate) fn silent_members(&self, now_ms: u64) -> Vec<String> {
-        let members = self.members.values();
-        let silent = members.filter(|it| !it.is_waiting() && it.deadline_ms <= now_ms);
-        silent.map(|member| member.id.clone()).collect()
-    }
-
     /// Members of this generation that have not asked for their assignment.
     pub(crate) fn unsynced_members(&self) -> Vec<String> {
         let members = self.members.values();
         members.filter(|member| !member.has_synced).map(|member| member.id.clone()).collect()
-    }
-
-    /// When something of this group is due.
-    pub(crate) fn next_deadline_ms(&self) -> Option<u64> {
-        let members = self.members.values();
-        let silent = members.filter(|member| !member.is_waiting()).map(|it| it.deadline_ms);
-        let pending = self.pending_members.values().copied();
-        let join = self.join_deadline_ms.map(|deadline| {
-            if self.has_all_joined() { deadline.min(self.join_not_before_ms) } else { deadline }
-        });
-        silent.chain(pending).chain(join).chain(self.sync_deadline_ms).min()
     }
 
     /// Whether every member can speak one of these protocols, and they are of the same type.
@@ -206,7 +213,7 @@ impl Group {
             self.statics.remove(instance);
         }
         if self.leader.as_deref() == Some(id) {
-            self.leader = self.members.keys().next().cloned();
+            self.leader = self.members.ids().next().cloned();
         }
         Some(member)
     }
@@ -226,5 +233,26 @@ impl Group {
     /// Whether nothing is left that is worth remembering.
     pub(crate) fn is_forgettable(&self) -> bool {
         self.members.is_empty() && self.pending_members.is_empty() && self.offsets.is_empty()
+    }
+}
+
+impl Due for Group {
+    /// Steady milliseconds.
+    type Time = u64;
+
+    fn due(&self) -> Option<u64> {
+        let (silent, pending) = (self.members.first_due(), self.pending_members.first_due());
+        let join = self.join_deadline_ms.map(|deadline| {
+            // Who waits is not due, and while members are awaited there is nothing to wait for
+            // but the others: this is `has_all_joined` without a look at every member.
+            let has_all_joined = silent.is_none() && pending.is_none();
+            if has_all_joined { deadline.min(self.join_not_before_ms) } else { deadline }
+        });
+        [silent, pending, join, self.sync_deadline_ms].into_iter().flatten().min()
+    }
+
+    fn settle(&mut self) {
+        self.members.settle();
+        self.pending_members.settle();
     }
 }

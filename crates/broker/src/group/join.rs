@@ -1,13 +1,12 @@
 //! Joining a group, and the rebalance that follows.
 
-use std::collections::btree_map::Entry;
-
 use bytes::Bytes;
 use protocol::error_code::ErrorCode;
 
-use super::classic::{Group, Member, State};
-use super::machine::{Effect, Machine, Now, Pending, Reply, Token};
+use super::classic::{Group, Member, Reserved, State};
+use super::machine::{Effect, Machine, Now, Pending, Reply};
 use super::sync::Synced;
+use crate::coordinator::awaited::Token;
 
 /// Members that have an id but never joined are forgotten with the session timeout; the id of a
 /// brand-new member costs memory, so there is a limit on them as well.
@@ -120,12 +119,12 @@ impl Machine {
             return Err(ErrorCode::INVALID_SESSION_TIMEOUT);
         }
         let is_new = join.member.is_empty();
-        let group = match self.groups.entry(join.group.clone()) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(_) if !is_new => return Err(ErrorCode::UNKNOWN_MEMBER_ID),
-            Entry::Vacant(slot) => slot.insert(Group::new(&join.group, now.unix_ms)),
-        };
-        let supported = if group.members.contains_key(&join.member) {
+        if !is_new && !self.groups.contains(&join.group) {
+            return Err(ErrorCode::UNKNOWN_MEMBER_ID);
+        }
+        let fresh = || Group::new(&join.group, now.unix_ms);
+        let group = self.groups.change_or_make(&join.group, fresh);
+        let supported = if group.members.contains(&join.member) {
             group.supports_without(&join.member, &join.protocol_type, &join.protocols)
         } else {
             group.supports(&join.protocol_type, &join.protocols)
@@ -134,7 +133,7 @@ impl Machine {
             return Err(ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
         }
         let is_full = group.members.len() >= settings.members_max;
-        if is_full && !group.members.contains_key(&join.member) {
+        if is_full && !group.members.contains(&join.member) {
             return Err(ErrorCode::GROUP_MAX_SIZE_REACHED);
         }
         match (is_new, &join.instance) {
@@ -158,12 +157,13 @@ impl Machine {
             self.add_member(now, token, join, &join.fresh_id, effects);
             return Ok(());
         }
-        let group = self.groups.get_mut(&join.group).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+        let group = self.groups.change(&join.group).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
         if group.pending_members.len() >= PENDING_MEMBERS_MAX {
             return Err(ErrorCode::GROUP_MAX_SIZE_REACHED);
         }
         let timeout = u64::try_from(join.session_timeout_ms).unwrap_or(0);
-        group.pending_members.insert(join.fresh_id.clone(), now.steady_ms + timeout);
+        let reserved = Reserved { until_ms: now.steady_ms + timeout };
+        group.pending_members.insert(join.fresh_id.clone(), reserved);
         let joined = Joined::refused(&join.fresh_id, ErrorCode::MEMBER_ID_REQUIRED);
         effects.push(Effect::Reply(token, Reply::Joined(joined)));
         Ok(())
@@ -178,7 +178,7 @@ impl Machine {
         instance: &str,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ErrorCode> {
-        let group = self.groups.get_mut(&join.group).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+        let group = self.groups.change(&join.group).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
         let Some(old_id) = group.statics.get(instance).cloned() else {
             self.add_member(now, token, join, &join.fresh_id, effects);
             return Ok(());
@@ -243,13 +243,13 @@ impl Machine {
         join: &Join,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ErrorCode> {
-        let group = self.groups.get_mut(&join.group).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+        let group = self.groups.change(&join.group).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
         if group.pending_members.remove(&join.member).is_some() {
             self.add_member(now, token, join, &join.member, effects);
             return Ok(());
         }
         super::sync::check_member(group, &join.member, join.instance.as_deref())?;
-        let member = group.members.get_mut(&join.member).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+        let member = group.members.change(&join.member).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
         let is_unchanged = member.protocols == join.protocols;
         let is_leader = group.leader.as_deref() == Some(join.member.as_str());
         let keeps_generation = match group.state {
@@ -285,7 +285,7 @@ impl Machine {
         id: &str,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(group) = self.groups.get_mut(&join.group) else {
+        let Some(group) = self.groups.change(&join.group) else {
             return;
         };
         if group.members.is_empty() {
@@ -308,8 +308,8 @@ impl Machine {
 
     /// Parks a join until the generation is complete.
     fn await_join(&mut self, group: &str, member: &str, token: Token) {
-        let group = self.groups.get_mut(group);
-        if let Some(member) = group.and_then(|group| group.members.get_mut(member)) {
+        let group = self.groups.change(group);
+        if let Some(member) = group.and_then(|group| group.members.change(member)) {
             member.joining = Some(token);
         }
     }
@@ -317,7 +317,7 @@ impl Machine {
     /// Starts a rebalance, or ends it at once when everybody is there.
     pub(super) fn prepare_rebalance(&mut self, now: Now, id: &str, effects: &mut Vec<Effect>) {
         let delay_ms = self.settings.initial_rebalance_delay_ms;
-        let Some(group) = self.groups.get_mut(id) else {
+        let Some(group) = self.groups.change(id) else {
             return;
         };
         if group.state == State::CompletingRebalance {
@@ -334,7 +334,7 @@ impl Machine {
 
     /// Ends the rebalance when everybody has joined, or when its time is over.
     pub(super) fn try_complete_join(&mut self, now: Now, id: &str, effects: &mut Vec<Effect>) {
-        let Some(group) = self.groups.get_mut(id) else {
+        let Some(group) = self.groups.change(id) else {
             return;
         };
         if group.state != State::PreparingRebalance {
@@ -399,7 +399,7 @@ fn start_generation(group: &mut Group, now: Now, effects: &mut Vec<Effect>) {
         let joined = Joined::present(group, &id);
         effects.push(Effect::Reply(token, Reply::Joined(joined)));
     }
-    for member in group.members.values_mut() {
+    for member in group.members.change_all() {
         member.joining = None;
         member.has_synced = false;
         member.assignment = Bytes::new();
@@ -409,7 +409,7 @@ fn start_generation(group: &mut Group, now: Now, effects: &mut Vec<Effect>) {
 
 /// Answers everybody who waits for an assignment with an error.
 pub(super) fn fail_syncs(group: &mut Group, error: ErrorCode, effects: &mut Vec<Effect>) {
-    for member in group.members.values_mut() {
+    for member in group.members.change_all() {
         member.assignment = Bytes::new();
         if let Some(token) = member.syncing.take() {
             effects.push(Effect::Reply(token, Reply::Synced(Synced::refused(error))));

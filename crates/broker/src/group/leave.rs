@@ -49,7 +49,7 @@ impl Machine {
         leaver: &Leaver,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ErrorCode> {
-        let group = self.groups.get_mut(id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+        let group = self.groups.change(id).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
         let member = match &leaver.instance {
             Some(instance) => {
                 let holder = group.statics.get(instance).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
@@ -64,7 +64,7 @@ impl Machine {
             self.try_complete_join(now, id, effects);
             return Ok(());
         }
-        if !group.members.contains_key(&member) {
+        if !group.members.contains(&member) {
             return Err(ErrorCode::UNKNOWN_MEMBER_ID);
         }
         self.remove_member(now, id, &member, effects);
@@ -79,7 +79,7 @@ impl Machine {
         member: &str,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(group) = self.groups.get_mut(id) else {
+        let Some(group) = self.groups.change(id) else {
             return;
         };
         let Some(gone) = group.remove(member) else {

@@ -21,10 +21,14 @@ impl Machine {
     ) {
         match understand(key, value) {
             Ok(Said::Offset { group, topic, partition, value }) => {
-                let group = self.loaded_group(now, &group);
+                let place = (topic, partition);
+                let offsets = &mut self.loaded_group(now, &group).offsets;
                 match (producer_id, value) {
-                    (Some(id), Some(value)) => group.offsets.hold(id, (topic, partition), value),
-                    (_, value) => group.offsets.apply((topic, partition), value),
+                    (Some(id), Some(value)) => {
+                        offsets.hold(id, place, value);
+                        self.holders.insert((id, group));
+                    }
+                    (_, value) => offsets.apply(place, value),
                 }
             }
             Ok(Said::Group { group, value: Some(value) }) => {
@@ -47,12 +51,16 @@ impl Machine {
 
     /// Forgets groups of which only tombstones were found.
     pub(crate) fn loaded(&mut self) {
-        self.groups.retain(|_, group| !(group.is_forgettable() && group.generation == 0));
+        let groups = self.groups.values();
+        let gone = groups.filter(|group| group.is_forgettable() && group.generation == 0);
+        for id in gone.map(|group| group.id.clone()).collect::<Vec<_>>() {
+            self.groups.remove(&id);
+        }
+        self.groups.settle();
     }
 
     fn loaded_group(&mut self, now: Now, id: &str) -> &mut Group {
-        let fresh = || Group::new(id, now.unix_ms);
-        self.groups.entry(id.to_owned()).or_insert_with(fresh)
+        self.groups.change_or_make(id, || Group::new(id, now.unix_ms))
     }
 }
 

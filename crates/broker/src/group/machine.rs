@@ -5,7 +5,7 @@
 //! write is reported done ([`Event::Appended`]); the answer leaves then. Semantics are those of
 //! Kafka's classic protocol (KIP-62, KIP-345, KIP-394, KIP-447).
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use protocol::error_code::ErrorCode;
 use protocol::record::ProducerIdentity;
@@ -17,12 +17,8 @@ use super::offsets::{Commit, Committed, Fetch, Fetched, OffsetDelete};
 use super::records::GroupRecord;
 use super::sync::{Heartbeat, Sync, Synced};
 use super::view::{DescribedGroup, ListedGroup};
-
-/// Names a request until it is answered.
-pub(crate) type Token = u64;
-
-/// Names a write until it is reported done.
-pub(crate) type WriteId = u64;
+use crate::coordinator::awaited::{Awaited, Token, WriteId};
+use crate::coordinator::timetable::Timetable;
 
 /// The two clocks at the moment of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,9 +125,10 @@ pub(crate) enum Pending {
 #[derive(Debug)]
 pub(crate) struct Machine {
     pub(super) settings: Settings,
-    pub(super) groups: BTreeMap<String, Group>,
-    pub(super) pending: BTreeMap<WriteId, Pending>,
-    next_write: WriteId,
+    pub(super) groups: Timetable<Group>,
+    /// Producers with the groups in which their transactions have offsets.
+    pub(super) holders: BTreeSet<(i64, String)>,
+    pending: Awaited<Pending>,
     expire_at_ms: u64,
 }
 
@@ -143,9 +140,9 @@ impl Machine {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
             settings,
-            groups: BTreeMap::new(),
-            pending: BTreeMap::new(),
-            next_write: 0,
+            groups: Timetable::default(),
+            holders: BTreeSet::new(),
+            pending: Awaited::default(),
             expire_at_ms: EXPIRY_INTERVAL_MS,
         }
     }
@@ -182,12 +179,13 @@ impl Machine {
             Event::TopicDeleted(topic) => self.topic_deleted(&topic, effects),
             Event::Tick => self.tick(now, effects),
         }
+        self.groups.settle();
     }
 
     /// When the next [`Event::Tick`] is due, in steady milliseconds.
     pub(crate) fn next_deadline_ms(&self) -> u64 {
-        let groups = self.groups.values().filter_map(Group::next_deadline_ms);
-        groups.min().unwrap_or(self.expire_at_ms).min(self.expire_at_ms)
+        let first = self.groups.first_due();
+        first.map_or(self.expire_at_ms, |first| first.min(self.expire_at_ms))
     }
 
     /// The partition of `__consumer_offsets` that holds a group.
@@ -204,9 +202,7 @@ impl Machine {
         pending: Pending,
         effects: &mut Vec<Effect>,
     ) {
-        self.next_write += 1;
-        let write = self.next_write;
-        self.pending.insert(write, pending);
+        let write = self.pending.add(pending);
         let partition = self.partition_of(group);
         effects.push(Effect::Append { partition, write, records, producer });
     }
@@ -218,7 +214,7 @@ impl Machine {
         result: Result<(), ErrorCode>,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(pending) = self.pending.remove(&write) else {
+        let Some(pending) = self.pending.take(write) else {
             return;
         };
         match pending {
@@ -248,13 +244,7 @@ impl Machine {
     }
 
     fn tick(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        let due: Vec<String> = self
-            .groups
-            .values()
-            .filter(|group| group.next_deadline_ms().is_some_and(|due| due <= now.steady_ms))
-            .map(|group| group.id.clone())
-            .collect();
-        for group in due {
+        for group in self.groups.due_by(now.steady_ms) {
             self.group_deadline(now, &group, effects);
         }
         if now.steady_ms >= self.expire_at_ms {
@@ -266,15 +256,16 @@ impl Machine {
     /// Handles whatever of a group is due: members that fell silent, a join or sync that took
     /// too long.
     fn group_deadline(&mut self, now: Now, id: &str, effects: &mut Vec<Effect>) {
-        let Some(group) = self.groups.get_mut(id) else {
+        let Some(group) = self.groups.change(id) else {
             return;
         };
-        group.pending_members.retain(|_, deadline| *deadline > now.steady_ms);
-        let silent = group.silent_members(now.steady_ms);
-        for member in silent {
+        for forgotten in group.pending_members.due_by(now.steady_ms) {
+            group.pending_members.remove(&forgotten);
+        }
+        for member in group.members.due_by(now.steady_ms) {
             self.remove_member(now, id, &member, effects);
         }
-        let Some(group) = self.groups.get_mut(id) else {
+        let Some(group) = self.groups.change(id) else {
             return;
         };
         if group.sync_deadline_ms.is_some_and(|due| due <= now.steady_ms) {

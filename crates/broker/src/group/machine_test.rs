@@ -1,15 +1,20 @@
 //! Scripts for the group machine: what is sent, what comes back.
 
 use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
 use protocol::error_code::ErrorCode;
 use protocol::record::ProducerIdentity;
 
+use super::classic::Member;
 use super::join::{Join, Joined};
 use super::leave::{Leave, Leaver};
-use super::machine::{Effect, Event, Machine, Now, Reply, Settings, Token, WriteId};
+use super::machine::{Effect, Event, Machine, Now, Reply, Settings};
 use super::offsets::{Commit, Committable, Fetch, OffsetDelete};
 use super::records::GroupRecord;
 use super::sync::{Heartbeat, Sync, Synced};
+use crate::coordinator::awaited::{Token, WriteId};
 
 const SETTINGS: Settings = Settings {
     partitions: 50,
@@ -380,7 +385,7 @@ fn leaving_by_instance_takes_its_member_out() {
     let token = script.send(|token| Event::Leave(token, leave(leaver(""))));
     let Some(Reply::Left(left)) = script.reply(token) else { panic!("no answer") };
     assert_eq!(left.members[0].1, ErrorCode::NONE);
-    assert_eq!(script.machine.groups["g"].members.len(), 0);
+    assert_eq!(script.machine.groups.get("g").unwrap().members.len(), 0);
 }
 
 #[test]
@@ -516,4 +521,170 @@ fn offsets_that_nobody_uses_expire() {
     script.wait(600_000);
     assert_eq!(script.fetch(false), Ok(None));
     assert!(script.machine.groups.is_empty());
+}
+
+/// What a random history is made of; numbers choose among the groups and members that there are.
+#[derive(Debug, Clone)]
+enum Op {
+    Join { group: u8, member: Option<u8>, instance: Option<u8>, twice: bool, session_ms: i32 },
+    Sync { group: u8, member: u8 },
+    Beat { group: u8, member: u8 },
+    Leave { group: u8, member: u8 },
+    Commit { group: u8, member: Option<u8>, in_transaction: bool },
+    Marker { group: u8, committed: bool },
+    Delete { group: u8 },
+    Written { fails: bool },
+    Wait { ms: u64 },
+    Restart,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let (group, member) = (0..3_u8, 0..4_u8);
+    let joining = (group.clone(), option::of(member.clone()), option::of(0..2_u8));
+    prop_oneof![
+        6 => (joining, any::<bool>(), 100..2_000).prop_map(
+            |((group, member, instance), twice, session_ms)| {
+                Op::Join { group, member, instance, twice, session_ms }
+            }
+        ),
+        4 => (group.clone(), member.clone()).prop_map(|(group, member)| Op::Sync { group, member }),
+        4 => (group.clone(), member.clone()).prop_map(|(group, member)| Op::Beat { group, member }),
+        1 => (group.clone(), member.clone())
+            .prop_map(|(group, member)| Op::Leave { group, member }),
+        2 => (group.clone(), option::of(member), any::<bool>()).prop_map(
+            |(group, member, in_transaction)| Op::Commit { group, member, in_transaction }
+        ),
+        1 => (group.clone(), any::<bool>())
+            .prop_map(|(group, committed)| Op::Marker { group, committed }),
+        1 => group.prop_map(|group| Op::Delete { group }),
+        6 => any::<bool>().prop_map(|fails| Op::Written { fails }),
+        4 => (0..3_000_u64).prop_map(|ms| Op::Wait { ms }),
+        1 => Just(Op::Restart),
+    ]
+}
+
+impl Script {
+    /// One of the ids that the group knows, and its generation.
+    fn pick(&self, group: &str, number: u8) -> (String, i32) {
+        let Some(group) = self.machine.groups.get(group) else {
+            return (format!("stranger-{number}"), 1);
+        };
+        let ids = group.members.ids().chain(group.pending_members.ids());
+        let ids: Vec<&String> = ids.collect();
+        let at = usize::from(number).checked_rem(ids.len());
+        (at.map_or(String::new(), |at| ids[at].clone()), group.generation)
+    }
+
+    fn act(&mut self, op: &Op) {
+        let name = |group: u8| format!("g{group}");
+        let event: Box<dyn FnOnce(Token) -> Event> = match op.clone() {
+            Op::Join { group, member, instance, twice, session_ms } => {
+                let group = name(group);
+                let member = member.map(|it| self.pick(&group, it).0).unwrap_or_default();
+                let join = Join {
+                    group,
+                    session_timeout_ms: session_ms,
+                    instance: instance.map(|it| it.to_string()),
+                    id_required: twice,
+                    ..join(&member, &format!("fresh-{}", self.token))
+                };
+                Box::new(move |token| Event::Join(token, join))
+            }
+            Op::Sync { group, member } => {
+                let group = name(group);
+                let ((member, generation), assignments) = (self.pick(&group, member), Vec::new());
+                let (instance, protocol_type, protocol) = (None, None, None);
+                let sync = Sync {
+                    group,
+                    generation,
+                    member,
+                    instance,
+                    protocol_type,
+                    protocol,
+                    assignments,
+                };
+                Box::new(move |token| Event::Sync(token, sync))
+            }
+            Op::Beat { group, member } => {
+                let group = name(group);
+                let (member, generation) = self.pick(&group, member);
+                let beat = Heartbeat { group, generation, member, instance: None };
+                Box::new(move |token| Event::Heartbeat(token, beat))
+            }
+            Op::Leave { group, member } => {
+                let group = name(group);
+                let leaver = Leaver { member: self.pick(&group, member).0, instance: None };
+                let leave = Leave { group, members: vec![leaver] };
+                Box::new(move |token| Event::Leave(token, leave))
+            }
+            Op::Commit { group, member, in_transaction } => {
+                let group = name(group);
+                let known = member.map(|it| self.pick(&group, it));
+                let (member, generation) = known.unwrap_or((String::new(), -1));
+                let (instance, producer) = (None, in_transaction.then_some(PRODUCER));
+                let offsets = vec![(("t".to_owned(), 0), committable(1, "", self.now.unix_ms))];
+                let commit = Commit { group, generation, member, instance, producer, offsets };
+                Box::new(move |token| Event::Commit(token, commit))
+            }
+            Op::Marker { group, committed } => {
+                let partition = self.machine.partition_of(&name(group));
+                Box::new(move |_| Event::Marker { partition, producer_id: 7, committed })
+            }
+            Op::Delete { group } => Box::new(move |token| Event::Delete(token, name(group))),
+            Op::Written { fails } => {
+                let result = if fails { Err(ErrorCode::KAFKA_STORAGE_ERROR) } else { Ok(()) };
+                return self.finish_writes(result);
+            }
+            Op::Wait { ms } => return self.wait(ms),
+            Op::Restart => {
+                let (now, token) = (self.now, self.token);
+                *self = Self { now, token, is_slow: true, ..self.restarted() };
+                return;
+            }
+        };
+        self.send(event);
+    }
+
+    /// What is due is what a look at every group and every member finds.
+    fn check_order(&self) {
+        let silent = |member: &Member| {
+            let is_waiting = member.joining.is_some() || member.syncing.is_some();
+            (!is_waiting).then_some(member.deadline_ms)
+        };
+        for group in self.machine.groups.values() {
+            group.members.check(silent);
+            group.pending_members.check(|reserved| Some(reserved.until_ms));
+        }
+        self.machine.groups.check(|group| {
+            let members = group.members.values().filter_map(silent);
+            let reserved = group.pending_members.values().map(|it| it.until_ms);
+            let join = group.join_deadline_ms.map(|deadline| {
+                let is_first = group.has_all_joined();
+                if is_first { deadline.min(group.join_not_before_ms) } else { deadline }
+            });
+            members.chain(reserved).chain(join).chain(group.sync_deadline_ms).min()
+        });
+        let first = self.machine.groups.first_due();
+        assert!(first.is_none_or(|first| self.machine.next_deadline_ms() <= first));
+        // Whoever holds offsets for a transaction hears of its marker.
+        for group in self.machine.groups.values().filter(|group| group.offsets.holds(PRODUCER.id)) {
+            let holder = (PRODUCER.id, group.id.clone());
+            assert!(self.machine.holders.contains(&holder), "{holder:?}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn what_is_due_next_is_known_without_looking_at_everything(ops in vec(op(), 1..80)) {
+        let settings = Settings { initial_rebalance_delay_ms: 700, ..SETTINGS };
+        let mut script = Script::over(Machine::new(settings));
+        script.is_slow = true;
+        for op in &ops {
+            script.act(op);
+            script.check_order();
+        }
+    }
 }

@@ -8,8 +8,9 @@ use protocol::record::ProducerIdentity;
 use protocol::wire::{Message as _, Reader};
 
 use super::classic::{Group, State};
-use super::machine::{Effect, Machine, Now, Pending, Reply, Token};
+use super::machine::{Effect, Machine, Now, Pending, Reply};
 use super::records::{GroupRecord, offset_commit};
+use crate::coordinator::awaited::Token;
 
 /// A partition of a topic.
 pub(crate) type Place = (String, i32);
@@ -95,6 +96,12 @@ impl Offsets {
         }
     }
 
+    /// Whether offsets wait for the end of this producer's transaction.
+    #[cfg(test)]
+    pub(crate) fn holds(&self, producer_id: i64) -> bool {
+        self.pending.contains_key(&producer_id)
+    }
+
     fn is_unstable(&self, place: &Place) -> bool {
         self.pending.values().any(|held| held.contains_key(place))
     }
@@ -131,7 +138,7 @@ fn check_commit(group: &mut Group, now: Now, commit: &Commit) -> Result<(), Erro
     if !is_transactional && group.state == State::CompletingRebalance {
         return Err(ErrorCode::REBALANCE_IN_PROGRESS);
     }
-    if let Some(member) = group.members.get_mut(&commit.member) {
+    if let Some(member) = group.members.change(&commit.member) {
         member.touch(now.steady_ms);
     }
     Ok(())
@@ -170,25 +177,23 @@ impl Machine {
         let (group, producer) = (commit.group.clone(), commit.producer);
         // From here on nobody may read the old offset as a stable one.
         if let Some(producer) = producer
-            && let Some(group) = self.groups.get_mut(&group)
+            && let Some(holder) = self.groups.change(&group)
         {
             for (place, value) in &commit.offsets {
-                group.offsets.hold(producer.id, place.clone(), value.clone());
+                holder.offsets.hold(producer.id, place.clone(), value.clone());
             }
+            self.holders.insert((producer.id, group.clone()));
         }
         let pending = Pending::Offsets { token, commit, refused };
         self.write(&group, records, producer, pending, effects);
     }
 
     fn admit_commit(&mut self, now: Now, commit: &Commit) -> Result<(), ErrorCode> {
-        if !self.groups.contains_key(&commit.group) {
-            if commit.generation >= 0 {
-                return Err(ErrorCode::ILLEGAL_GENERATION);
-            }
-            let group = Group::new(&commit.group, now.unix_ms);
-            self.groups.insert(commit.group.clone(), group);
+        if commit.generation >= 0 && !self.groups.contains(&commit.group) {
+            return Err(ErrorCode::ILLEGAL_GENERATION);
         }
-        let group = self.groups.get_mut(&commit.group).ok_or(ErrorCode::UNKNOWN_SERVER_ERROR)?;
+        let fresh = || Group::new(&commit.group, now.unix_ms);
+        let group = self.groups.change_or_make(&commit.group, fresh);
         check_commit(group, now, commit)
     }
 
@@ -200,7 +205,7 @@ impl Machine {
     ) -> Committed {
         let error = result.err().unwrap_or(ErrorCode::NONE);
         let mut committed = refused;
-        let group = self.groups.get_mut(&commit.group);
+        let group = self.groups.change(&commit.group);
         committed.extend(commit.offsets.iter().map(|(place, _)| (place.clone(), error)));
         if result.is_ok()
             && commit.producer.is_none()
@@ -231,11 +236,14 @@ impl Machine {
     }
 
     pub(super) fn marker(&mut self, partition: i32, producer_id: i64, committed: bool) {
-        let partitions = self.settings.partitions;
-        for group in self.groups.values_mut() {
-            if super::partition_for(&group.id, partitions) == partition {
+        let holders = self.holders.range((producer_id, String::new())..);
+        let holders = holders.take_while(|(id, _)| *id == producer_id);
+        let here = holders.filter(|(_, group)| self.partition_of(group) == partition);
+        for holder in here.cloned().collect::<Vec<_>>() {
+            if let Some(group) = self.groups.change(&holder.1) {
                 group.offsets.settle(producer_id, committed);
             }
+            self.holders.remove(&holder);
         }
     }
 
@@ -286,7 +294,7 @@ impl Machine {
         let mut done = refused;
         for (place, _) in dropped {
             if error.is_none()
-                && let Some(group) = self.groups.get_mut(group)
+                && let Some(group) = self.groups.change(group)
             {
                 group.offsets.apply(place.clone(), None);
             }
@@ -296,7 +304,7 @@ impl Machine {
     }
 
     pub(super) fn topic_deleted(&mut self, topic: &str, effects: &mut Vec<Effect>) {
-        let ids: Vec<String> = self.groups.keys().cloned().collect();
+        let ids: Vec<String> = self.groups.ids().cloned().collect();
         for id in ids {
             self.drop_offsets(&id, effects, |place, _| place.0 == topic);
         }
@@ -331,7 +339,7 @@ impl Machine {
         effects: &mut Vec<Effect>,
         mut is_dropped: impl FnMut(&Place, &Committable) -> bool,
     ) {
-        let Some(group) = self.groups.get_mut(id) else {
+        let Some(group) = self.groups.change(id) else {
             return;
         };
         let mut records = Vec::new();

@@ -1,6 +1,5 @@
 //! The shell around the group machine: its mailbox, its timer, its writes.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,8 @@ use runtime::shutdown::Shutdown;
 use runtime::timer;
 use tracing::warn;
 
-use super::machine::{Effect, Event, Machine, Now, Reply, Settings, Token, WriteId};
+use super::machine::{Effect, Event, Machine, Now, Reply, Settings};
+use crate::coordinator::awaited::{Awaited, Token, WriteId};
 use crate::coordinator::{self, Completions};
 use crate::limits::COORDINATOR_MAILBOX_MAX;
 use crate::metadata::OFFSETS_TOPIC;
@@ -74,8 +74,7 @@ type Done = (WriteId, Result<(), ErrorCode>);
 pub(crate) struct Service {
     machine: Machine,
     receiver: Receiver<Message>,
-    waiting: BTreeMap<Token, ReplyTo<Reply>>,
-    next_token: Token,
+    waiting: Awaited<ReplyTo<Reply>>,
     completions: Arc<Completions<Done>>,
     partitions: Arc<Partitions>,
     clock: Arc<dyn Clock>,
@@ -92,8 +91,7 @@ impl Service {
         let service = Self {
             machine: Machine::new(settings),
             receiver,
-            waiting: BTreeMap::new(),
-            next_token: 0,
+            waiting: Awaited::default(),
             completions: Arc::default(),
             partitions,
             clock,
@@ -144,9 +142,8 @@ impl Service {
     fn accept(&mut self, message: Message) {
         match message {
             Message::Call(Call(event), reply) => {
-                self.next_token += 1;
-                self.waiting.insert(self.next_token, reply);
-                self.step(event(self.next_token));
+                let token = self.waiting.add(reply);
+                self.step(event(token));
             }
             Message::Tell(event) => self.step(event),
         }
@@ -159,7 +156,7 @@ impl Service {
         for effect in effects {
             match effect {
                 Effect::Reply(token, reply) => {
-                    if let Some(waiting) = self.waiting.remove(&token) {
+                    if let Some(waiting) = self.waiting.take(token) {
                         // A client that has gone does not wait for its answer.
                         drop(waiting.send(reply));
                     }

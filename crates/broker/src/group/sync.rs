@@ -5,8 +5,9 @@ use protocol::error_code::ErrorCode;
 
 use super::classic::{Group, State};
 use super::join::fail_syncs;
-use super::machine::{Effect, Machine, Now, Pending, Reply, Token};
+use super::machine::{Effect, Machine, Now, Pending, Reply};
 use super::records::group_metadata;
+use crate::coordinator::awaited::Token;
 
 /// A request for the assignment; the leader's carries it.
 #[derive(Debug, Clone)]
@@ -66,7 +67,7 @@ pub(super) fn check_member(
             Some(_) => {}
         }
     }
-    if group.members.contains_key(member) { Ok(()) } else { Err(ErrorCode::UNKNOWN_MEMBER_ID) }
+    if group.members.contains(member) { Ok(()) } else { Err(ErrorCode::UNKNOWN_MEMBER_ID) }
 }
 
 impl Machine {
@@ -83,7 +84,7 @@ impl Machine {
         sync: Sync,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ErrorCode> {
-        let group = self.groups.get_mut(&sync.group).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+        let group = self.groups.change(&sync.group).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
         check_member(group, &sync.member, sync.instance.as_deref())?;
         if sync.generation != group.generation {
             return Err(ErrorCode::ILLEGAL_GENERATION);
@@ -98,7 +99,7 @@ impl Machine {
         }
         let is_leader = group.leader.as_deref() == Some(sync.member.as_str());
         let state = group.state;
-        let member = group.members.get_mut(&sync.member).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
+        let member = group.members.change(&sync.member).ok_or(ErrorCode::UNKNOWN_MEMBER_ID)?;
         match state {
             State::Empty => return Err(ErrorCode::UNKNOWN_MEMBER_ID),
             State::PreparingRebalance => return Err(ErrorCode::REBALANCE_IN_PROGRESS),
@@ -123,11 +124,11 @@ impl Machine {
 
     /// Stores the leader's assignment; the members get it once it is on disk.
     fn write_assignment(&mut self, sync: &Sync, effects: &mut Vec<Effect>) {
-        let Some(group) = self.groups.get_mut(&sync.group) else {
+        let Some(group) = self.groups.change(&sync.group) else {
             return;
         };
         for (id, assignment) in &sync.assignments {
-            if let Some(member) = group.members.get_mut(id) {
+            if let Some(member) = group.members.change(id) {
                 member.assignment = assignment.clone();
             }
         }
@@ -145,7 +146,7 @@ impl Machine {
         result: Result<(), ErrorCode>,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(group) = self.groups.get_mut(id) else {
+        let Some(group) = self.groups.change(id) else {
             return;
         };
         // Another rebalance may have begun while the write was under way.
@@ -159,7 +160,7 @@ impl Machine {
         }
         group.enter(State::Stable, now.unix_ms);
         let mut waiting = Vec::new();
-        for member in group.members.values_mut() {
+        for member in group.members.change_all() {
             if let Some(token) = member.syncing.take() {
                 member.touch(now.steady_ms);
                 waiting.push((token, member.assignment.clone()));
@@ -172,7 +173,7 @@ impl Machine {
     }
 
     pub(super) fn heartbeat(&mut self, now: Now, beat: &Heartbeat) -> ErrorCode {
-        let Some(group) = self.groups.get_mut(&beat.group) else {
+        let Some(group) = self.groups.change(&beat.group) else {
             return ErrorCode::UNKNOWN_MEMBER_ID;
         };
         if let Err(error) = check_member(group, &beat.member, beat.instance.as_deref()) {
@@ -181,7 +182,7 @@ impl Machine {
         if beat.generation != group.generation {
             return ErrorCode::ILLEGAL_GENERATION;
         }
-        if let Some(member) = group.members.get_mut(&beat.member) {
+        if let Some(member) = group.members.change(&beat.member) {
             member.touch(now.steady_ms);
         }
         match group.state {

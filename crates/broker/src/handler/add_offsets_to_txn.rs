@@ -1,4 +1,6 @@
 //! AddOffsetsToTxn, key 25, versions 0 to 4: the transaction will commit offsets of a group.
+//!
+//! A group without a name is not refused here, as in Kafka, but when its offsets come.
 
 use protocol::error_code::ErrorCode;
 use protocol::messages::add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
@@ -23,9 +25,6 @@ pub(crate) async fn handle(
 }
 
 async fn add(broker: &Broker, request: AddOffsetsToTxnRequest) -> Result<ErrorCode, ErrorCode> {
-    if request.group_id.is_empty() {
-        return Err(ErrorCode::INVALID_GROUP_ID);
-    }
     broker.metadata.ensure_internal(OFFSETS_TOPIC).await?;
     let partitions = broker.options.offsets_topic_partitions;
     let place = (OFFSETS_TOPIC.to_owned(), partition_for(&request.group_id, partitions));

@@ -207,7 +207,6 @@ fn read(
         data.diverging_epoch = diverging;
         return Ok(data);
     }
-    let end = reader.bound(share.until);
     let slice = reader
         .read(ReadRange {
             from: wanted.fetch_offset,
@@ -217,7 +216,8 @@ fn read(
         })
         .map_err(|cause| code_of(&cause, reader.name()))?;
     if share.until == Bound::LastStable {
-        let aborted = reader.aborted_transactions(wanted.fetch_offset, end);
+        // Of what is not in this answer, later answers tell.
+        let aborted = reader.aborted_transactions(wanted.fetch_offset, slice.end_offset);
         let aborted = aborted.into_iter().map(|one| AbortedTransaction {
             producer_id: one.producer_id,
             first_offset: one.first_offset,

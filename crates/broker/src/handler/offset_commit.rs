@@ -22,26 +22,16 @@ pub(crate) async fn handle(
 ) -> OffsetCommitResponse {
     let named: Vec<Option<String>> =
         request.topics.iter().map(|topic| name_of(broker, call, topic)).collect();
-    let mut offsets = Vec::new();
-    let mut errors = Committed::new();
-    let now_ms = broker.clock.unix_ms();
-    for (topic, name) in request.topics.iter().zip(&named) {
-        let name = name.as_deref().unwrap_or_default();
-        for partition in &topic.partitions {
-            let place: Place = (name.to_owned(), partition.partition_index);
-            if let Err(error) = broker.partitions.find(name, partition.partition_index) {
-                errors.push((place, error));
-                continue;
-            }
-            let value = Committable {
-                offset: partition.committed_offset,
-                leader_epoch: partition.committed_leader_epoch,
-                metadata: partition.committed_metadata.clone().unwrap_or_default(),
-                commit_timestamp_ms: now_ms,
-            };
-            offsets.push((place, value));
-        }
-    }
+    let offered = request.topics.iter().zip(&named).flat_map(|(topic, name)| {
+        topic.partitions.iter().map(|partition| Offered {
+            topic: name.as_deref().unwrap_or_default(),
+            partition: partition.partition_index,
+            offset: partition.committed_offset,
+            leader_epoch: partition.committed_leader_epoch,
+            metadata: partition.committed_metadata.as_deref(),
+        })
+    });
+    let (offsets, mut errors) = placed(broker, offered);
     let commit = Commit {
         group: request.group_id,
         generation: request.generation_id_or_member_epoch,
@@ -52,6 +42,41 @@ pub(crate) async fn handle(
     };
     errors.extend(committed(broker, commit).await);
     response(call, &request.topics, &named, &errors)
+}
+
+/// A committed offset as a request has it, plain or transactional.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Offered<'a> {
+    pub(super) topic: &'a str,
+    pub(super) partition: i32,
+    pub(super) offset: i64,
+    pub(super) leader_epoch: i32,
+    pub(super) metadata: Option<&'a str>,
+}
+
+/// The offsets whose partitions are there, to be committed now, and the errors of the others.
+pub(super) fn placed<'a>(
+    broker: &Broker,
+    offered: impl Iterator<Item = Offered<'a>>,
+) -> (Vec<(Place, Committable)>, Committed) {
+    let commit_timestamp_ms = broker.clock.unix_ms();
+    let mut offsets = Vec::new();
+    let mut errors = Committed::new();
+    for one in offered {
+        let place = (one.topic.to_owned(), one.partition);
+        if let Err(error) = broker.partitions.find(one.topic, one.partition) {
+            errors.push((place, error));
+            continue;
+        }
+        let value = Committable {
+            offset: one.offset,
+            leader_epoch: one.leader_epoch,
+            metadata: one.metadata.unwrap_or_default().to_owned(),
+            commit_timestamp_ms,
+        };
+        offsets.push((place, value));
+    }
+    (offsets, errors)
 }
 
 /// Commits and tells the error of each place, also when the coordinator is not there.

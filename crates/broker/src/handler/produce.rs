@@ -18,8 +18,8 @@ use protocol::messages::produce::{
     ProduceResponse, TopicProduceData, TopicProduceResponse,
 };
 use protocol::record::{
-    Batch, BatchHeader, Batches, Compression, ProducerIdentity, RecordError, RecordFacts,
-    stamp_max_timestamp, validate_records,
+    Batch, BatchHeader, Batches, Compression, NO_TIMESTAMP, ProducerIdentity, RecordError,
+    RecordFacts, stamp_max_timestamp, validate_records,
 };
 use runtime::channel::Answer;
 
@@ -224,7 +224,7 @@ fn check(
     check_header(version, &batch, settings)?;
     let keys_required = settings.log.cleanup.compacts();
     let facts = validate_records(&batch, keys_required, DECOMPRESSED_BATCH_BYTES_MAX)?;
-    check_times(&batch, &facts, settings, clock.unix_ms())?;
+    check_times(&facts, settings, clock.unix_ms())?;
     if facts.max_timestamp == batch.header().max_timestamp {
         return Ok(bytes);
     }
@@ -265,22 +265,16 @@ fn check_header(version: i16, batch: &Batch, settings: &Settings) -> Result<(), 
 }
 
 /// Refuses timestamps too far from now, unless the log puts its own in their place.
-fn check_times(
-    batch: &Batch,
-    facts: &RecordFacts,
-    settings: &Settings,
-    now_ms: i64,
-) -> Result<(), Refused> {
+fn check_times(facts: &RecordFacts, settings: &Settings, now_ms: i64) -> Result<(), Refused> {
     if settings.log.timestamp_type_append {
         return Ok(());
     }
     let earliest = now_ms.saturating_sub(settings.timestamp_before_ms_max);
     let latest = now_ms.saturating_add(settings.timestamp_after_ms_max);
-    let base = batch.header().base_timestamp;
     let (index, timestamp) = if facts.max_timestamp > latest {
         (facts.max_timestamp_offset_delta, facts.max_timestamp)
-    } else if base >= 0 && base < earliest {
-        (0, base)
+    } else if facts.min_timestamp != NO_TIMESTAMP && facts.min_timestamp < earliest {
+        (facts.min_timestamp_offset_delta, facts.min_timestamp)
     } else {
         return Ok(());
     };

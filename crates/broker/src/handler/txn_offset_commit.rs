@@ -11,9 +11,9 @@ use protocol::messages::txn_offset_commit::{
 use protocol::record::ProducerIdentity;
 
 use super::init_producer_id::{abortable_as, fenced_as};
-use super::offset_commit::{committed, error_of};
+use super::offset_commit::{Offered, committed, error_of, placed};
 use crate::broker::Broker;
-use crate::group::offsets::{Commit, Committable, Committed};
+use crate::group::offsets::{Commit, Committed};
 use crate::group::partition_for;
 use crate::handler::Call;
 use crate::metadata::OFFSETS_TOPIC;
@@ -28,25 +28,16 @@ pub(crate) async fn handle(
     request: TxnOffsetCommitRequest,
 ) -> TxnOffsetCommitResponse {
     let producer = ProducerIdentity { id: request.producer_id, epoch: request.producer_epoch };
-    let now_ms = broker.clock.unix_ms();
-    let mut offsets = Vec::new();
-    let mut errors = Committed::new();
-    for topic in &request.topics {
-        for partition in &topic.partitions {
-            let place = (topic.name.clone(), partition.partition_index);
-            if let Err(error) = broker.partitions.find(&place.0, place.1) {
-                errors.push((place, error));
-                continue;
-            }
-            let value = Committable {
-                offset: partition.committed_offset,
-                leader_epoch: partition.committed_leader_epoch,
-                metadata: partition.committed_metadata.clone().unwrap_or_default(),
-                commit_timestamp_ms: now_ms,
-            };
-            offsets.push((place, value));
-        }
-    }
+    let offered = request.topics.iter().flat_map(|topic| {
+        topic.partitions.iter().map(|partition| Offered {
+            topic: &topic.name,
+            partition: partition.partition_index,
+            offset: partition.committed_offset,
+            leader_epoch: partition.committed_leader_epoch,
+            metadata: partition.committed_metadata.as_deref(),
+        })
+    });
+    let (offsets, mut errors) = placed(broker, offered);
     let admitted = admit(broker, call, &request, producer).await;
     if let Err(error) = admitted {
         errors.extend(offsets.into_iter().map(|(place, _)| (place, error)));
@@ -71,6 +62,10 @@ async fn admit(
     request: &TxnOffsetCommitRequest,
     producer: ProducerIdentity,
 ) -> Result<(), ErrorCode> {
+    // Plain commits may still have no group, for the sake of old clients; these never could.
+    if request.group_id.is_empty() {
+        return Err(ErrorCode::INVALID_GROUP_ID);
+    }
     broker.metadata.ensure_internal(OFFSETS_TOPIC).await?;
     let partitions = broker.options.offsets_topic_partitions;
     let place = (OFFSETS_TOPIC.to_owned(), partition_for(&request.group_id, partitions));

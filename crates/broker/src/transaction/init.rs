@@ -3,8 +3,9 @@
 use protocol::error_code::ErrorCode;
 use protocol::record::ProducerIdentity;
 
-use super::machine::{Effect, Event, Machine, Reply, Then, Token};
+use super::machine::{Effect, Event, Machine, Reply, Then};
 use super::txn::{State, Stored, Txn};
+use crate::coordinator::awaited::Token;
 
 /// The highest epoch that is given out: one is left to fence its holder with.
 const EPOCH_MAX: i16 = i16::MAX - 1;

@@ -8,7 +8,7 @@
 //!
 //! The flow is that of KIP-98 with the epochs of KIP-360 and the recovery of KIP-588.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use protocol::error_code::ErrorCode;
@@ -17,12 +17,8 @@ use protocol::record::ProducerIdentity;
 use super::init::Init;
 use super::record::TransactionRecord;
 use super::txn::{Place, State, Stored, Txn};
-
-/// Names a request until it is answered.
-pub(crate) type Token = u64;
-
-/// Names a write until it is reported done.
-pub(crate) type WriteId = u64;
+use crate::coordinator::awaited::{Awaited, Token, WriteId};
+use crate::coordinator::timetable::Timetable;
 
 /// Requests that may wait for one transactional id; more are told to come again.
 const PARKED_MAX: usize = 64;
@@ -123,10 +119,9 @@ pub(super) enum Then {
 #[derive(Debug)]
 pub(crate) struct Machine {
     pub(super) settings: Settings,
-    pub(super) txns: BTreeMap<String, Txn>,
+    pub(super) txns: Timetable<Txn>,
     pub(super) ids: Range<i64>,
-    pending: BTreeMap<WriteId, Pending>,
-    next_write: WriteId,
+    pending: Awaited<Pending>,
     expire_at_ms: i64,
 }
 
@@ -135,10 +130,9 @@ impl Machine {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
             settings,
-            txns: BTreeMap::new(),
+            txns: Timetable::default(),
             ids: 0..0,
-            pending: BTreeMap::new(),
-            next_write: 0,
+            pending: Awaited::default(),
             expire_at_ms: 0,
         }
     }
@@ -151,14 +145,15 @@ impl Machine {
     /// Takes over a stored transactional id, in the order of the log; `None` for a tombstone.
     pub(crate) fn load(&mut self, transactional_id: String, stored: Option<Stored>) {
         match stored {
-            Some(stored) => drop(self.txns.insert(transactional_id, Txn::new(stored))),
+            Some(stored) => self.txns.insert(transactional_id, Txn::new(stored)),
             None => drop(self.txns.remove(&transactional_id)),
         }
     }
 
     /// After the last [`Machine::load`]: goes on with what a crash has interrupted.
     pub(crate) fn loaded(&mut self, effects: &mut Vec<Effect>) {
-        for (id, txn) in &self.txns {
+        self.txns.settle();
+        for (id, txn) in self.txns.iter() {
             if txn.stored.state.is_prepared() {
                 effects.push(markers(id, &txn.stored));
             }
@@ -176,17 +171,18 @@ impl Machine {
             Event::Ids(ids) => self.ids = ids,
             Event::Tick => self.tick(now_ms, effects),
         }
+        self.txns.settle();
     }
 
     /// When the next [`Event::Tick`] is due.
     pub(crate) fn next_deadline_ms(&self) -> i64 {
-        let deadlines = self.txns.values().filter_map(Txn::deadline_ms);
-        deadlines.min().unwrap_or(self.expire_at_ms).min(self.expire_at_ms)
+        let first = self.txns.first_due();
+        first.map_or(self.expire_at_ms, |first| first.min(self.expire_at_ms))
     }
 
     /// Lets a request wait until its transactional id is free; says so when too many wait.
     pub(super) fn park(&mut self, id: &str, event: Event, effects: &mut Vec<Effect>) {
-        let Some(txn) = self.txns.get_mut(id) else {
+        let Some(txn) = self.txns.change(id) else {
             return;
         };
         if txn.parked.len() < PARKED_MAX {
@@ -206,7 +202,7 @@ impl Machine {
     /// Takes up parked requests until one of them starts another change.
     fn resume(&mut self, now_ms: i64, id: &str, effects: &mut Vec<Effect>) {
         for _ in 0..=PARKED_MAX {
-            let txn = self.txns.get_mut(id).filter(|txn| !txn.is_busy());
+            let txn = self.txns.change(id).filter(|txn| !txn.is_busy());
             let Some(event) = txn.and_then(|txn| txn.parked.pop_front()) else {
                 return;
             };
@@ -216,26 +212,21 @@ impl Machine {
 
     /// Writes a change of state.
     pub(super) fn change(&mut self, id: &str, next: Stored, then: Then, effects: &mut Vec<Effect>) {
-        self.next_write += 1;
-        let write = self.next_write;
+        let write = self.pending.add(Pending::Change { transactional_id: id.to_owned(), then });
         let partition = crate::group::partition_for(id, self.settings.partitions);
         let record = TransactionRecord::new(id, Some(&next));
         effects.push(Effect::Append { partition, write, record });
-        let pending = Pending::Change { transactional_id: id.to_owned(), then };
-        self.pending.insert(write, pending);
-        if let Some(txn) = self.txns.get_mut(id) {
+        if let Some(txn) = self.txns.change(id) {
             txn.next = Some(next);
         }
     }
 
     /// Writes a record that nothing waits for.
     fn note(&mut self, id: &str, stored: Option<&Stored>, effects: &mut Vec<Effect>) {
-        self.next_write += 1;
-        let write = self.next_write;
+        let write = self.pending.add(Pending::Note);
         let partition = crate::group::partition_for(id, self.settings.partitions);
         let record = TransactionRecord::new(id, stored);
         effects.push(Effect::Append { partition, write, record });
-        self.pending.insert(write, Pending::Note);
     }
 
     fn appended(
@@ -245,11 +236,10 @@ impl Machine {
         result: Result<(), ErrorCode>,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(Pending::Change { transactional_id: id, then }) = self.pending.remove(&write)
-        else {
+        let Some(Pending::Change { transactional_id: id, then }) = self.pending.take(write) else {
             return;
         };
-        let Some(txn) = self.txns.get_mut(&id) else {
+        let Some(txn) = self.txns.change(&id) else {
             return;
         };
         let next = txn.next.take();
@@ -274,7 +264,7 @@ impl Machine {
     }
 
     fn markers_written(&mut self, now_ms: i64, id: &str, effects: &mut Vec<Effect>) {
-        let Some(txn) = self.txns.get_mut(id) else {
+        let Some(txn) = self.txns.change(id) else {
             return;
         };
         if !txn.stored.state.is_prepared() {
@@ -370,9 +360,7 @@ impl Machine {
     }
 
     fn tick(&mut self, now_ms: i64, effects: &mut Vec<Effect>) {
-        let txns = self.txns.iter();
-        let due = txns.filter(|(_, txn)| txn.deadline_ms().is_some_and(|due| due <= now_ms));
-        for id in due.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+        for id in self.txns.due_by(now_ms) {
             // The producer may come back and ask for the new epoch: nobody else has taken over.
             self.fence_and_abort(now_ms, &id, true, effects);
         }

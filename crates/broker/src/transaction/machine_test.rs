@@ -1,12 +1,15 @@
 //! Scripts for the transaction machine: what is sent, what comes back.
 
+use proptest::collection::vec;
+use proptest::prelude::*;
 use protocol::error_code::ErrorCode;
 use protocol::record::ProducerIdentity;
 
 use super::init::Init;
-use super::machine::{Add, Effect, End, Event, Machine, Reply, Settings, Token, WriteId};
+use super::machine::{Add, Effect, End, Event, Machine, Reply, Settings};
 use super::record::{TransactionRecord, understand};
 use super::txn::State;
+use crate::coordinator::awaited::{Token, WriteId};
 
 const SETTINGS: Settings =
     Settings { partitions: 50, timeout_ms_max: 900_000, id_expiration_ms: 604_800_000 };
@@ -134,7 +137,7 @@ impl Script {
     }
 
     fn state(&self) -> State {
-        self.machine.txns["x"].stored.state
+        self.machine.txns.get("x").unwrap().stored.state
     }
 
     /// A new coordinator over the first `records` of what was written.
@@ -249,7 +252,7 @@ fn a_bumped_epoch_is_given_again_to_whoever_missed_the_answer() {
 fn exhausted_epochs_give_way_to_a_new_producer_id() {
     let mut script = Script::new();
     script.init(None).unwrap();
-    let txn = script.machine.txns.get_mut("x").unwrap();
+    let txn = script.machine.txns.change("x").unwrap();
     txn.stored.producer.epoch = i16::MAX - 1;
     let last = producer(1_000, i16::MAX - 1);
     let fresh = script.init(Some(last)).unwrap();
@@ -342,4 +345,94 @@ fn ids_that_nobody_uses_are_forgotten() {
     script.step(Event::Tick);
     assert!(script.machine.txns.is_empty());
     assert!(script.written.last().unwrap().value.is_none());
+}
+
+/// What a random history is made of; numbers choose among a few transactional ids.
+#[derive(Debug, Clone)]
+enum Op {
+    Init { id: u8, timeout_ms: i32 },
+    Add { id: u8, partition: i32 },
+    End { id: u8, commit: bool },
+    Markers { id: u8 },
+    Written { fails: bool },
+    Wait { ms: i64 },
+    Restart { records: usize },
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let id = 0..4_u8;
+    prop_oneof![
+        4 => (id.clone(), 1..90_000).prop_map(|(id, timeout_ms)| Op::Init { id, timeout_ms }),
+        6 => (id.clone(), 0..3).prop_map(|(id, partition)| Op::Add { id, partition }),
+        2 => (id.clone(), any::<bool>()).prop_map(|(id, commit)| Op::End { id, commit }),
+        3 => id.prop_map(|id| Op::Markers { id }),
+        6 => any::<bool>().prop_map(|fails| Op::Written { fails }),
+        3 => (0..60_000_i64).prop_map(|ms| Op::Wait { ms }),
+        1 => Just(Op::Wait { ms: SETTINGS.id_expiration_ms + 1 }),
+        1 => (0..20_usize).prop_map(|records| Op::Restart { records }),
+    ]
+}
+
+impl Script {
+    fn act(&mut self, op: &Op) {
+        let name = |id: u8| format!("x{id}");
+        let holder = |id: &str| {
+            let txn = self.machine.txns.get(id);
+            txn.map_or_else(|| producer(1, 0), |txn| txn.stored.producer)
+        };
+        match *op {
+            Op::Init { id, timeout_ms } => {
+                let transactional_id = Some(name(id));
+                let init = Init { transactional_id, timeout_ms, expected: None };
+                self.send(|token| Event::Init(token, init));
+            }
+            Op::Add { id, partition } => {
+                let holder = holder(&name(id));
+                let add = Add { transactional_id: name(id), ..add(holder, partition, false) };
+                self.send(|token| Event::Add(token, add));
+            }
+            Op::End { id, commit } => {
+                let holder = holder(&name(id));
+                let end = End { transactional_id: name(id), ..end(holder, commit) };
+                self.send(|token| Event::End(token, end));
+            }
+            Op::Markers { id } => self.step(Event::MarkersWritten(name(id))),
+            Op::Written { fails } => {
+                let result = if fails { Err(ErrorCode::KAFKA_STORAGE_ERROR) } else { Ok(()) };
+                self.finish_writes(result);
+            }
+            Op::Wait { ms } => {
+                self.now_ms += ms;
+                self.step(Event::Tick);
+            }
+            Op::Restart { records } => {
+                let now_ms = self.now_ms;
+                *self = Self { now_ms, is_slow: true, ..self.restarted(records) };
+            }
+        }
+    }
+
+    /// What is due is what a look at every transactional id finds.
+    fn check_order(&self) {
+        self.machine.txns.check(|txn| {
+            let is_open = txn.stored.state == State::Ongoing && txn.next.is_none();
+            is_open.then(|| txn.stored.started_ms + i64::from(txn.stored.timeout_ms))
+        });
+        let first = self.machine.txns.first_due();
+        assert!(first.is_none_or(|first| self.machine.next_deadline_ms() <= first));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn what_is_due_next_is_known_without_looking_at_everything(ops in vec(op(), 1..80)) {
+        let mut script = Script::new();
+        script.is_slow = true;
+        for op in &ops {
+            script.act(op);
+            script.check_order();
+        }
+    }
 }

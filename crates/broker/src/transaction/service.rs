@@ -1,6 +1,5 @@
 //! The shell around the transaction machine: its mailbox, its timer, its writes and the markers.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +14,10 @@ use runtime::timer;
 use tracing::{error, warn};
 
 use super::init::Init;
-use super::machine::{Add, Effect, End, Event, Machine, Reply, Settings, Token, WriteId};
+use super::machine::{Add, Effect, End, Event, Machine, Reply, Settings};
 use super::record::understand;
 use super::txn::Place;
+use crate::coordinator::awaited::{Awaited, WriteId};
 use crate::coordinator::{self, Completions};
 use crate::group::service::Groups;
 use crate::limits::{COORDINATOR_MAILBOX_MAX, MARKER_RETRY_MS};
@@ -119,11 +119,9 @@ pub(crate) struct Service {
     machine: Machine,
     around: Surroundings,
     receiver: Receiver<Message>,
-    waiting: BTreeMap<Token, ReplyTo<Reply>>,
-    next_token: Token,
+    waiting: Awaited<ReplyTo<Reply>>,
     completions: Arc<Completions<Done>>,
-    rounds: BTreeMap<u64, Round>,
-    next_round: u64,
+    rounds: Awaited<Round>,
     /// Markers that found no room, to be tried again.
     retries: Vec<(u64, Place)>,
 }
@@ -136,11 +134,9 @@ impl Service {
             machine: Machine::new(settings),
             around,
             receiver,
-            waiting: BTreeMap::new(),
-            next_token: 0,
+            waiting: Awaited::default(),
             completions: Arc::default(),
-            rounds: BTreeMap::new(),
-            next_round: 0,
+            rounds: Awaited::default(),
             retries: Vec::new(),
         };
         (Transactions { sender }, service)
@@ -206,9 +202,7 @@ impl Service {
                 }
             }
         }
-        self.next_token += 1;
-        let token = self.next_token;
-        self.waiting.insert(token, message.reply);
+        let token = self.waiting.add(message.reply);
         self.step(match message.request {
             Request::Init(init) => Event::Init(token, init),
             Request::Add(add) => Event::Add(token, add),
@@ -233,7 +227,7 @@ impl Service {
         for effect in effects {
             match effect {
                 Effect::Reply(token, reply) => {
-                    if let Some(waiting) = self.waiting.remove(&token) {
+                    if let Some(waiting) = self.waiting.take(token) {
                         // A client that has gone does not wait for its answer.
                         drop(waiting.send(reply));
                     }
@@ -267,18 +261,15 @@ impl Service {
         let sign = if commit { ControlType::Commit } else { ControlType::Abort };
         let now_ms = self.around.clock.unix_ms();
         let batch = control_batch(producer, sign, COORDINATOR_EPOCH, now_ms);
-        self.next_round += 1;
-        let round = self.next_round;
         let left = places.len();
-        let markers = Round { transactional_id, producer, commit, batch, left };
-        self.rounds.insert(round, markers);
+        let round = self.rounds.add(Round { transactional_id, producer, commit, batch, left });
         for place in places {
             self.write_marker(round, place);
         }
     }
 
     fn write_marker(&mut self, round: u64, place: Place) {
-        let Some(markers) = self.rounds.get(&round) else {
+        let Some(markers) = self.rounds.get(round) else {
             return;
         };
         let done = Arc::clone(&self.completions);
@@ -307,7 +298,7 @@ impl Service {
     }
 
     async fn tell_groups(&self, round: u64, place: &Place, result: Result<(), ErrorCode>) {
-        let Some(markers) = self.rounds.get(&round) else {
+        let Some(markers) = self.rounds.get(round) else {
             return;
         };
         if place.0 == OFFSETS_TOPIC && result.is_ok() {
@@ -317,7 +308,7 @@ impl Service {
     }
 
     fn marker_done(&mut self, round: u64, place: Place, result: Result<(), ErrorCode>) {
-        let Some(markers) = self.rounds.get_mut(&round) else {
+        let Some(markers) = self.rounds.change(round) else {
             return;
         };
         match result {
@@ -333,7 +324,7 @@ impl Service {
         markers.left -= 1;
         if markers.left == 0 {
             let id = markers.transactional_id.clone();
-            self.rounds.remove(&round);
+            self.rounds.take(round);
             self.step(Event::MarkersWritten(id));
         }
     }

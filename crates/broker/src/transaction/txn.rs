@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use protocol::record::ProducerIdentity;
 
 use super::machine::Event;
+use crate::coordinator::timetable::Due;
 
 /// A partition of a topic.
 pub(crate) type Place = (String, i32);
@@ -103,9 +104,14 @@ impl Txn {
     pub(crate) fn is_busy(&self) -> bool {
         self.next.is_some() || self.stored.state.is_prepared()
     }
+}
 
-    /// Wall-clock time at which a transaction that is under way is given up.
-    pub(crate) fn deadline_ms(&self) -> Option<i64> {
+impl Due for Txn {
+    /// Wall-clock milliseconds, as they are stored.
+    type Time = i64;
+
+    /// When a transaction that is under way is given up.
+    fn due(&self) -> Option<i64> {
         let is_open = self.stored.state == State::Ongoing && self.next.is_none();
         is_open.then(|| self.stored.started_ms.saturating_add(self.stored.timeout_ms.into()))
     }

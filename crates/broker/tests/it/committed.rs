@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::error_code::ErrorCode;
+use protocol::messages::add_offsets_to_txn::AddOffsetsToTxnRequest;
 use protocol::messages::add_partitions_to_txn::{
     AddPartitionsToTxnRequest, AddPartitionsToTxnTopic,
 };
 use protocol::messages::end_txn::EndTxnRequest;
 use protocol::messages::fetch::{FetchRequest, PartitionData};
 use protocol::messages::init_producer_id::InitProducerIdRequest;
+use protocol::messages::txn_offset_commit::{
+    TxnOffsetCommitRequest, TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
 use protocol::record::{BatchBuilder, BatchOptions, ProducerIdentity};
 use runtime::timer;
 use testkit::broker::TestBroker;
@@ -159,6 +163,68 @@ fn an_aborted_transaction_is_named_to_those_who_must_skip_it() {
         assert_eq!(named, [(writer.producer.id, 1)]);
         let all = only(reader.call(4, &fetch("t", 1, 0)).await);
         assert_eq!((bases(&all), all.aborted_transactions), (vec![1, 2], None));
+        broker.stop().await;
+    });
+}
+
+#[test]
+fn an_answer_names_no_transaction_behind_its_last_batch() {
+    run(async {
+        let broker = TestBroker::start().await;
+        let mut reader = Wire::new(broker.connect().await);
+        make(&mut reader, "t", 1, &[]).await;
+        let mut writer = Writer::new(Wire::new(broker.connect().await)).await;
+        for value in ["first", "second"] {
+            writer.write("t", value).await;
+            writer.end(false).await;
+        }
+        reader.send(4, &committed("t", 3, 60_000)).await;
+        assert_eq!(bases(&answer(&mut reader).await), [3]);
+        store(&mut reader, "t", batch(&["after"])).await;
+        let first_offsets = |seen: PartitionData| {
+            let aborted = seen.aborted_transactions.expect("committed records were asked for");
+            aborted.iter().map(|one| one.first_offset).collect::<Vec<_>>()
+        };
+        let all = only(reader.call(4, &committed("t", 0, 0)).await);
+        assert_eq!((bases(&all), first_offsets(all)), (vec![0, 1, 2, 3, 4], vec![0, 2]));
+        let mut one_batch = committed("t", 0, 0);
+        one_batch.max_bytes = 1;
+        let one = only(reader.call(4, &one_batch).await);
+        assert_eq!((bases(&one), first_offsets(one)), (vec![0], vec![0]));
+        broker.stop().await;
+    });
+}
+
+#[test]
+fn a_group_without_a_name_may_join_a_transaction_but_not_commit_in_it() {
+    run(async {
+        let broker = TestBroker::start().await;
+        let mut admin = Wire::new(broker.connect().await);
+        make(&mut admin, "t", 1, &[]).await;
+        let mut writer = Writer::new(Wire::new(broker.connect().await)).await;
+        let add = AddOffsetsToTxnRequest {
+            transactional_id: "writer".to_owned(),
+            producer_id: writer.producer.id,
+            producer_epoch: writer.producer.epoch,
+            group_id: String::new(),
+        };
+        assert_eq!(ErrorCode(writer.wire.call(3, &add).await.error_code), ErrorCode::NONE);
+        let partition = TxnOffsetCommitRequestPartition {
+            committed_offset: 1,
+            ..TxnOffsetCommitRequestPartition::default()
+        };
+        let topic =
+            TxnOffsetCommitRequestTopic { name: "t".to_owned(), partitions: vec![partition] };
+        let commit = TxnOffsetCommitRequest {
+            transactional_id: "writer".to_owned(),
+            producer_id: writer.producer.id,
+            producer_epoch: writer.producer.epoch,
+            topics: vec![topic],
+            ..TxnOffsetCommitRequest::default()
+        };
+        let answer = writer.wire.call(3, &commit).await;
+        let code = ErrorCode(answer.topics[0].partitions[0].error_code);
+        assert_eq!(code, ErrorCode::INVALID_GROUP_ID);
         broker.stop().await;
     });
 }

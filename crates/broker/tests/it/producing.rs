@@ -88,6 +88,20 @@ fn limits_of_the_topic_hold() {
         assert_eq!(ErrorCode(answer.error_code), ErrorCode::INVALID_TIMESTAMP);
         assert_eq!(answer.record_errors.len(), 1);
 
+        make(&mut wire, "fresh", 1, &[("message.timestamp.before.max.ms", "60000")]).await;
+        let now = base::clock::Clock::unix_ms(&base::clock::SystemClock::new());
+        let timed = |timestamps: &[i64]| {
+            let mut builder = BatchBuilder::new(BatchOptions::default());
+            for timestamp in timestamps {
+                builder.append(*timestamp, None, Some(b"v"), &[]);
+            }
+            builder.build().expect("the batch is small")
+        };
+        assert_eq!(code(&mut wire, "fresh", timed(&[now, -1, now - 1])).await, ErrorCode::NONE);
+        let answer = store(&mut wire, "fresh", timed(&[now, now, now - 600_000, now])).await;
+        assert_eq!(ErrorCode(answer.error_code), ErrorCode::INVALID_TIMESTAMP);
+        assert_eq!(answer.record_errors[0].batch_index, 2, "every record's time counts");
+
         make(&mut wire, "stamped", 1, &[("message.timestamp.type", "LogAppendTime")]).await;
         let answer = store(&mut wire, "stamped", batch_at(i64::MAX / 2, &["any"])).await;
         assert_eq!(answer.error_code, 0);

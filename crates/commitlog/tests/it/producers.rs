@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base::disk::RealDisk;
-use commitlog::{AppendError, Bound, LogConfig};
+use commitlog::{AppendError, Bound, LogConfig, ReadRange};
 use protocol::record::{ControlType, ProducerIdentity, control_batch};
 
 use crate::store::{By, Folder, Store, batch, read_all};
@@ -121,6 +121,31 @@ fn readers_of_committed_records_wait_for_the_marker() {
     store.mark(log.id, marker(5, 1, ControlType::Abort)).unwrap();
     let late = store.append(log.id, batch(By::transaction(5, 0, 1), 1, &["x"]));
     assert!(matches!(late, Err(AppendError::InvalidProducerEpoch { known: 1, .. })));
+}
+
+#[test]
+fn a_slice_ends_before_the_transactions_that_it_does_not_reach() {
+    let folder = Folder::new();
+    let mut store = store(&folder);
+    let log = store.log("orders-0", LogConfig::default());
+    for (at, producer) in (0..).zip([5, 6]) {
+        store.append(log.id, batch(By::transaction(producer, 0, 0), 1, &["a", "b"])).unwrap();
+        store.mark(log.id, marker(producer, 0, ControlType::Abort)).unwrap();
+        assert_eq!(log.reader.last_stable_offset(), 3 * (at + 1));
+    }
+    store.append(log.id, batch(By::transaction(7, 0, 0), 1, &["open"])).unwrap();
+    let read = |from, bytes_max| {
+        let (at_least_one, until) = (true, Bound::LastStable);
+        let slice = log.reader.read(ReadRange { from, bytes_max, at_least_one, until }).unwrap();
+        let aborted = log.reader.aborted_transactions(from, slice.end_offset);
+        let ids: Vec<i64> = aborted.iter().map(|txn| txn.producer_id).collect();
+        (slice.end_offset, ids)
+    };
+    assert_eq!(read(0, 1), (2, vec![5]));
+    assert_eq!(read(1, 200), (3, vec![5]), "the marker belongs to what it ends");
+    assert_eq!(read(3, 1), (5, vec![6]));
+    assert_eq!(read(0, 1 << 20), (6, vec![5, 6]), "what is open ends the slice");
+    assert_eq!(read(6, 1 << 20), (6, vec![]));
 }
 
 #[test]

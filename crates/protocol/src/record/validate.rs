@@ -4,6 +4,9 @@ use super::iter::raw_record;
 use super::varint::Cursor;
 use super::{Batch, RecordError};
 
+/// The timestamp of a record that has none.
+pub const NO_TIMESTAMP: i64 = -1;
+
 /// What the records of a sound batch say together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordFacts {
@@ -14,6 +17,10 @@ pub struct RecordFacts {
     pub max_timestamp: i64,
     /// How far behind the base offset the first record with that timestamp lies.
     pub max_timestamp_offset_delta: i32,
+    /// Smallest timestamp among the records that have one; -1 when none has.
+    pub min_timestamp: i64,
+    /// How far behind the base offset the first record with that timestamp lies.
+    pub min_timestamp_offset_delta: i32,
     /// Bytes of the record section, decompressed.
     pub plain_bytes: usize,
 }
@@ -51,8 +58,8 @@ pub fn validate_records(
     }
     let decoded = batch.decode(decompressed_bytes_max)?;
     let mut cursor = Cursor::new(decoded.records());
-    let mut max_timestamp = i64::MIN;
-    let mut max_index = 0;
+    let (mut max_timestamp, mut max_index) = (i64::MIN, 0);
+    let (mut min_timestamp, mut min_index) = (i64::MAX, 0);
     for index in 0..header.record_count {
         let record = raw_record(&mut cursor)?;
         if record.offset_delta != index {
@@ -67,17 +74,27 @@ pub fn validate_records(
             max_timestamp = timestamp;
             max_index = index;
         }
+        if timestamp < min_timestamp && timestamp != NO_TIMESTAMP {
+            min_timestamp = timestamp;
+            min_index = index;
+        }
     }
     if cursor.remaining() > 0 {
         return Err(RecordError::TrailingBytes(cursor.remaining()));
     }
     if header.is_log_append_time() {
         (max_timestamp, max_index) = (header.max_timestamp, 0);
+        (min_timestamp, min_index) = (header.max_timestamp, 0);
+    }
+    if min_timestamp == i64::MAX {
+        min_timestamp = NO_TIMESTAMP;
     }
     Ok(RecordFacts {
         record_count: header.record_count,
-        max_timestamp: max_timestamp.max(-1),
+        max_timestamp: max_timestamp.max(NO_TIMESTAMP),
         max_timestamp_offset_delta: max_index,
+        min_timestamp,
+        min_timestamp_offset_delta: min_index,
         plain_bytes: decoded.records().len(),
     })
 }

@@ -99,6 +99,10 @@ proptest! {
         let facts = validate_records(&batch, false, PLAIN_BYTES_MAX).unwrap();
         let latest = records.iter().map(|record| record.timestamp).max().unwrap();
         prop_assert_eq!(facts.max_timestamp, latest.max(-1));
+        let timed = records.iter().zip(0..).filter(|(record, _)| record.timestamp != -1);
+        let earliest = timed.min_by_key(|(record, _)| record.timestamp);
+        let earliest = earliest.map_or((-1, 0), |(record, index)| (record.timestamp, index));
+        prop_assert_eq!((facts.min_timestamp, facts.min_timestamp_offset_delta), earliest);
         prop_assert_eq!(batch.header().max_timestamp, latest);
     }
 
@@ -162,20 +166,27 @@ fn the_logs_time_is_every_records_time() {
     let batch = Batch::parse(&Bytes::from(bytes)).unwrap();
     let facts = validate_records(&batch, true, 0).unwrap();
     assert_eq!((facts.max_timestamp, facts.max_timestamp_offset_delta), (1_000, 0));
+    assert_eq!((facts.min_timestamp, facts.min_timestamp_offset_delta), (1_000, 0));
     for record in &batch.decode(0).unwrap() {
         assert_eq!(record.unwrap().timestamp, 1_000);
     }
 }
 
 #[test]
-fn the_earliest_record_of_the_largest_timestamp_is_named() {
-    let mut builder = BatchBuilder::new(BatchOptions::default());
-    for timestamp in [3, 8, 8, 1] {
-        builder.append(timestamp, None, None, &[]);
-    }
-    let batch = Batch::parse(&builder.build().unwrap()).unwrap();
-    let facts = validate_records(&batch, false, 0).unwrap();
-    assert_eq!((facts.max_timestamp, facts.max_timestamp_offset(100)), (8, 101));
+fn the_first_record_of_the_largest_and_of_the_smallest_timestamp_is_named() {
+    let facts = |timestamps: &[i64]| {
+        let mut builder = BatchBuilder::new(BatchOptions::default());
+        for timestamp in timestamps {
+            builder.append(*timestamp, None, None, &[]);
+        }
+        let batch = Batch::parse(&builder.build().unwrap()).unwrap();
+        validate_records(&batch, false, 0).unwrap()
+    };
+    let found = facts(&[3, 8, -1, 8, 1, 1]);
+    assert_eq!((found.max_timestamp, found.max_timestamp_offset(100)), (8, 101));
+    assert_eq!((found.min_timestamp, found.min_timestamp_offset_delta), (1, 4));
+    let without = facts(&[-1, -1]);
+    assert_eq!((without.max_timestamp, without.min_timestamp), (-1, -1));
 }
 
 #[test]
