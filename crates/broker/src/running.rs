@@ -8,6 +8,7 @@ use base::clock::Clock;
 use base::disk::Disk;
 use base::rng::Random;
 use commitlog::Command;
+use runtime::crew::Crew;
 use runtime::shutdown::{Shutdown, Trigger};
 use runtime::stream::{Listener, MemoryConnector};
 use runtime::task::{self, Task};
@@ -20,7 +21,7 @@ use crate::error::Error;
 use crate::folder::{self, Folder, World};
 use crate::group::service::Groups;
 use crate::limits::{
-    CLOSE_WAIT_MS_MAX, GROUP_MEMBERS_MAX, GROUP_SESSION_TIMEOUT_MS_MAX,
+    CLOSE_WAIT_MS_MAX, FLUSH_THREADS, GROUP_MEMBERS_MAX, GROUP_SESSION_TIMEOUT_MS_MAX,
     GROUP_SESSION_TIMEOUT_MS_MIN, OFFSET_METADATA_BYTES_MAX, OFFSETS_RETENTION_MS,
     TRANSACTIONAL_ID_EXPIRATION_MS,
 };
@@ -45,7 +46,7 @@ pub struct Running {
     address: Option<SocketAddr>,
     trigger: Trigger,
     doors: Vec<Task<()>>,
-    upkeep: Task<()>,
+    upkeep: [Task<()>; 2],
     coordinators: [Task<()>; 3],
 }
 
@@ -65,16 +66,19 @@ impl Running {
         let (connector, memory) = Listener::memory();
         let socket = listen(options.listen).await?;
         let address = socket.as_ref().and_then(Listener::address);
-        let watches = Arc::new(Watches::default());
+        let crew = Crew::new("flush", FLUSH_THREADS).map_err(Error::Thread)?;
+        let watches = Arc::new(Watches::new(crew));
         let (folder, queue, report) = folder::open(&options, &world, &watches).await?;
-        let partitions = Arc::new(Partitions::new(Store::new(queue), watches));
+        let (trigger, end) = shutdown::pair();
+        let store = Store::new(queue);
+        let helper = task::spawn("store helper", store.clone().help(end.clone()));
+        let partitions = Arc::new(Partitions::new(store, watches));
         let parts = Parts {
             partitions: Arc::clone(&partitions),
             clock: Arc::clone(&world.clock),
             rng: Arc::clone(&world.rng),
         };
         let metadata = service::start(&options, parts, &report.logs).await?;
-        let (trigger, end) = shutdown::pair();
         let (groups, transactions, coordinators) =
             start_coordinators(&options, &metadata, &partitions, &world.clock, &end);
         let upkeep = upkeep(Arc::clone(&partitions), options.maintenance_interval_ms, end.clone());
@@ -97,6 +101,7 @@ impl Running {
                 task::spawn("accept", accept(Arc::clone(&broker), listener, end.clone()))
             })
             .collect();
+        let upkeep = [upkeep, helper];
         Ok(Self { broker, folder, connector, address, trigger, doors, upkeep, coordinators })
     }
 
@@ -127,7 +132,9 @@ impl Running {
         for door in self.doors {
             door.join().await;
         }
-        self.upkeep.join().await;
+        for task in self.upkeep {
+            task.join().await;
+        }
         let wait = Duration::from_millis(CLOSE_WAIT_MS_MAX);
         if timer::timeout(wait, self.broker.traffic.drained()).await.is_err() {
             warn!(connections = self.broker.traffic.open(), "connections did not end in time");

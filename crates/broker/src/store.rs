@@ -5,14 +5,17 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use base::uuid::Uuid;
 use bytes::Bytes;
 use commitlog::{
     Append, AppendError, Appended, Command, LogConfig, LogId, Opened, Origin, Queue, QueueRefusal,
+    Submitted,
 };
 use runtime::channel::{self, Answer, Notify};
+use runtime::shutdown::Shutdown;
+use runtime::task;
 
 /// What an append ends with.
 pub(crate) type AppendResult = Result<Appended, AppendError>;
@@ -22,6 +25,15 @@ pub(crate) type AppendResult = Result<Appended, AppendError>;
 pub(crate) struct Store {
     queue: Queue,
     room: Arc<Room>,
+    helper: Arc<Helper>,
+}
+
+/// A task that works the queue off itself while it is short, instead of waking the flusher's
+/// thread and being woken by it: that halves what a small request costs.
+#[derive(Debug, Default)]
+struct Helper {
+    is_there: AtomicBool,
+    wanted: Notify,
 }
 
 impl fmt::Debug for Store {
@@ -71,13 +83,41 @@ impl Drop for OnDone {
 
 impl Store {
     pub(crate) fn new(queue: Queue) -> Self {
-        Self { queue, room: Arc::default() }
+        Self { queue, room: Arc::default(), helper: Arc::default() }
+    }
+
+    /// Lends the executor's threads to the flusher while the queue is short.
+    pub(crate) async fn help(self, mut end: Shutdown) {
+        self.helper.is_there.store(true, Ordering::SeqCst);
+        loop {
+            runtime::select! {
+                () = self.helper.wanted.notified() => {}
+                () = end.requested() => break,
+            }
+            // Whoever else is ready puts his requests into the queue first, and those whose bytes
+            // have just come: one flush then serves all of them.
+            task::yield_now().await;
+            self.queue.lend();
+        }
+        self.helper.is_there.store(false, Ordering::SeqCst);
+        self.queue.lend();
+    }
+
+    fn try_submit(&self, command: Command) -> Result<(), QueueRefusal> {
+        let is_append = matches!(command, Command::Append { .. });
+        if !is_append || !self.helper.is_there.load(Ordering::SeqCst) {
+            return self.queue.try_submit(command);
+        }
+        if self.queue.try_submit_lending(command)? == Submitted::Silent {
+            self.helper.wanted.notify_one();
+        }
+        Ok(())
     }
 
     /// Puts a command into the queue, waiting for room; `make` makes it anew for each attempt.
     async fn put<T>(&self, mut make: impl FnMut() -> (Command, T)) -> Result<T, QueueRefusal> {
         let (command, answer) = make();
-        match self.queue.try_submit(command) {
+        match self.try_submit(command) {
             Ok(()) => return Ok(answer),
             Err(QueueRefusal::Full) => {}
             Err(QueueRefusal::Closed) => return Err(QueueRefusal::Closed),
@@ -87,7 +127,7 @@ impl Store {
             // Being listed for a notification before looking again is what makes this safe.
             let freed = self.room.notify.notified();
             let (command, answer) = make();
-            match self.queue.try_submit(command) {
+            match self.try_submit(command) {
                 Ok(()) => return Ok(answer),
                 Err(QueueRefusal::Full) => freed.await,
                 Err(QueueRefusal::Closed) => return Err(QueueRefusal::Closed),
@@ -134,7 +174,7 @@ impl Store {
         let done = OnDone { then: Some(then), room: Arc::clone(&self.room) };
         let then = Box::new(move |result| done.call(result));
         // A refused command is dropped, and with it the callback, which then reports.
-        let _ = self.queue.try_submit(Command::Append { id, append, then });
+        let _ = self.try_submit(Command::Append { id, append, then });
     }
 
     /// Opens a log.

@@ -7,10 +7,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
-use commitlog::{CleanJob, LogEvents, LogId};
+use commitlog::{CleanJob, FlushJob, LogEvents, LogId};
 use runtime::channel::Notify;
+use runtime::crew::Crew;
 use tracing::error;
 
+use crate::limits::FLUSH_TOGETHER_MIN;
 use crate::sweeper::Sweeper;
 
 /// One waiting request; remembers a wake-up that comes before it waits.
@@ -73,14 +75,20 @@ impl Drop for Registration {
     }
 }
 
-/// The watch lists of all logs, told by the flusher.
+/// The watch lists of all logs, told by the flusher, and the threads that work for it.
 #[derive(Debug, Default)]
 pub(crate) struct Watches {
     by_log: RwLock<Vec<Option<Arc<Watch>>>>,
     sweeper: Sweeper,
+    crew: Option<Crew>,
 }
 
 impl Watches {
+    /// No lists yet; many files are flushed with the help of this crew.
+    pub(crate) fn new(crew: Crew) -> Self {
+        Self { crew: Some(crew), ..Self::default() }
+    }
+
     /// The watch list of a log; made when first asked for.
     pub(crate) fn of(&self, id: LogId) -> Arc<Watch> {
         let at = base::cast::usize_of_u32(id.0);
@@ -107,6 +115,16 @@ impl Watches {
 impl LogEvents for Watches {
     fn failed(&self, name: &str, error: &commitlog::Error) {
         error!(log = name, %error, "log failed");
+    }
+
+    fn flush(&self, mut jobs: Vec<FlushJob>) -> Vec<FlushJob> {
+        match &self.crew {
+            Some(crew) if jobs.len() >= FLUSH_TOGETHER_MIN => crew.each(jobs, FlushJob::run),
+            _ => {
+                jobs.iter_mut().for_each(FlushJob::run);
+                jobs
+            }
+        }
     }
 
     fn clean(&self, job: CleanJob) {

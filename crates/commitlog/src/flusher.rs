@@ -15,9 +15,12 @@ use crate::cleaner::{CleanJob, Cleaned};
 use crate::command::{Append, Command, LogId, Opened, Origin, Then};
 use crate::error::{AppendError, Error};
 use crate::format;
-use crate::limits::{CHECKPOINT_INTERVAL_MS, IDLE_WAIT_MS, NON_DURABLE_WAIT_MS};
+use crate::limits::{
+    CHECKPOINT_INTERVAL_MS, IDLE_WAIT_MS, LEND_PAUSE_MS, LEND_ROUNDS, LEND_US_MAX,
+    NON_DURABLE_WAIT_MS,
+};
 use crate::load::Cut;
-use crate::log::{AppendThen, Env, LoadStart, Log};
+use crate::log::{AppendThen, Env, FlushJob, LoadStart, Log};
 use crate::meta::{self, Identity};
 use crate::options::{Durability, LogConfig, StoreOptions};
 use crate::queue::{Look, Queue, Shared};
@@ -32,6 +35,13 @@ pub trait LogEvents: Send + Sync {
     /// A log takes nothing more until the next start, or its upkeep met an error.
     fn failed(&self, name: &str, error: &Error) {
         let _ = (name, error); // Whoever has no use for it need not say so.
+    }
+
+    /// Runs the flushes of a round, in any order and at the same time where there are threads for
+    /// it, and gives them back in their order. Here it is one after the other.
+    fn flush(&self, mut jobs: Vec<FlushJob>) -> Vec<FlushJob> {
+        jobs.iter_mut().for_each(FlushJob::run);
+        jobs
     }
 
     /// A log is to be compacted. [`CleanJob::run`] may be called on any thread, once; here it is
@@ -74,7 +84,7 @@ pub enum Turn {
     Closed,
 }
 
-/// Owns every log of a folder; runs on one thread.
+/// Owns every log of a folder; works on one thread at a time.
 pub struct Flusher {
     env: Env,
     queue: Arc<Shared>,
@@ -97,6 +107,10 @@ pub struct Flusher {
     space: Space,
     checkpoint_due_ms: u64,
     is_cleaning: bool,
+    /// What a round on a borrowed thread takes, as a moving average in microseconds.
+    lent_us: u64,
+    /// When threads are borrowed again, in steady milliseconds, if they are not at present.
+    lend_after_ms: Option<u64>,
 }
 
 impl fmt::Debug for Flusher {
@@ -152,6 +166,8 @@ impl Flusher {
             space,
             checkpoint_due_ms,
             is_cleaning: false,
+            lent_us: 0,
+            lend_after_ms: None,
         };
         let (logs, cuts) = flusher.look_around()?;
         if !flusher.knows_points {
@@ -208,28 +224,43 @@ impl Flusher {
     }
 
     /// Works until a `Close` is carried out or all queue handles are gone.
-    pub fn run(mut self) {
-        loop {
-            let wait = self.wait();
-            if self.round(wait) == Turn::Closed {
-                return;
-            }
+    pub fn run(self) {
+        Arc::clone(&self.queue).work(self);
+    }
+
+    /// How long nothing is due.
+    pub(crate) fn wait(&self) -> Duration {
+        let soon = if self.has_lingering() { NON_DURABLE_WAIT_MS } else { IDLE_WAIT_MS };
+        Duration::from_millis(soon)
+    }
+
+    /// Whether something is written whose flush is due by itself.
+    pub(crate) fn has_lingering(&self) -> bool {
+        !self.lingering.is_empty()
+    }
+
+    /// A turn on a borrowed thread; no other is borrowed for a while when it takes too long.
+    pub(crate) fn lent_turn(&mut self) -> Turn {
+        let began_us = self.env.clock.steady_us();
+        let turn = self.turn();
+        let ended_us = self.env.clock.steady_us();
+        let took_us = ended_us.saturating_sub(began_us);
+        self.lent_us = (self.lent_us * (LEND_ROUNDS - 1) + took_us) / LEND_ROUNDS;
+        if self.lent_us > LEND_US_MAX {
+            self.queue.set_may_lend(false);
+            self.lend_after_ms = Some(ended_us / 1000 + LEND_PAUSE_MS);
+            self.lent_us = 0;
         }
+        turn
     }
 
     /// Carries out what is queued, without waiting for more.
     pub fn turn(&mut self) -> Turn {
-        self.round(Duration::ZERO)
-    }
-
-    /// How long nothing is due.
-    fn wait(&self) -> Duration {
-        let soon = if self.lingering.is_empty() { IDLE_WAIT_MS } else { NON_DURABLE_WAIT_MS };
-        Duration::from_millis(soon)
-    }
-
-    fn round(&mut self, wait: Duration) -> Turn {
-        let commands = match self.queue.take(wait) {
+        if self.lend_after_ms.is_some_and(|after| self.env.clock.steady_ms() >= after) {
+            self.lend_after_ms = None;
+            self.queue.set_may_lend(true);
+        }
+        let commands = match self.queue.take() {
             Look::Commands(commands) => commands,
             Look::Abandoned => {
                 let closed = self.close();
@@ -286,7 +317,7 @@ impl Flusher {
         self.touched.insert(id);
     }
 
-    /// Ends the round: write all, then flush and answer log by log.
+    /// Ends the round: write all, flush all, then answer log by log.
     fn settle(&mut self) {
         let now_ms = self.env.clock.steady_ms();
         let due = std::mem::take(&mut self.lingering);
@@ -296,10 +327,23 @@ impl Flusher {
                 log.write();
             }
         }
+        let mut jobs = Vec::new();
+        let mut flushing = Vec::new();
+        for id in touched.union(&due) {
+            let Some(log) = slot(&mut self.logs, *id) else { continue };
+            if log.wants_flush(log.lingers_too_long(now_ms)) {
+                flushing.push(*id);
+                jobs.push(log.flush_job());
+            }
+        }
+        let jobs = self.events.flush(jobs);
+        assert!(jobs.len() == flushing.len(), "every flush of a round comes back");
+        let mut flushed: BTreeMap<LogId, Result<(), Error>> =
+            flushing.into_iter().zip(jobs.into_iter().map(FlushJob::into_outcome)).collect();
         for id in touched.union(&due) {
             let Some(log) = slot(&mut self.logs, *id) else { continue };
             let failed_before = log.is_failed();
-            log.settle(log.lingers_too_long(now_ms), |log| {
+            log.end_round(flushed.remove(id), |log| {
                 let (high, stable) = (log.reader.high_watermark(), log.reader.last_stable_offset());
                 self.events.advanced(log.id, high, stable);
             });

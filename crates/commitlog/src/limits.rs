@@ -50,6 +50,27 @@ pub const CLEANER_KEYS_MAX: usize = 1_000_000;
 /// Bytes of distinct keys that one run of the cleaner keeps in mind.
 pub const CLEANER_KEY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Batches at the end of a segment whose places are kept in memory: a reader that follows is a few
+/// batches behind, and need not look for its place in the file. 3 kB for a log that is written.
+pub const RECENT_PLACES_MAX: usize = 32;
+
+/// Bytes in the queue up to which whoever has put them there may work them off itself. Writing
+/// them takes less time than waking the flusher; beyond it, two threads get more done than one.
+pub const LEND_BYTES_MAX: usize = 16 * 1024;
+
+/// Commands in the queue up to which whoever has put them there may work them off itself.
+pub const LEND_COMMANDS_MAX: usize = 32;
+
+/// What a round on a borrowed thread may take, in microseconds and on average over
+/// [`LEND_ROUNDS`] of them: others wait for that thread, and a slow disk must not hold them up.
+pub const LEND_US_MAX: u64 = 2_000;
+
+/// Rounds over which their time is averaged.
+pub const LEND_ROUNDS: u64 = 64;
+
+/// How long no thread is borrowed when rounds take too long, in milliseconds.
+pub const LEND_PAUSE_MS: u64 = 1_000;
+
 /// Longest wait of the flusher between two looks at its timers, in milliseconds.
 pub const IDLE_WAIT_MS: u64 = 1_000;
 

@@ -15,12 +15,13 @@ use crate::command::{Appended, LogId, Then};
 use crate::error::{AppendError, Error, is_full};
 use crate::format;
 use crate::index::Tables;
+use crate::limits::RECENT_PLACES_MAX;
 use crate::load::{Cut, LoadOptions, Loaded};
 use crate::meta;
 use crate::options::{Durability, LogConfig};
 use crate::producers::Overlay;
 use crate::reader::{LogReader, Mark, Published};
-use crate::segment::{Growth, Parts, Segment};
+use crate::segment::{Growth, Parts, Place, Segment};
 use crate::snapshot;
 
 /// Someone who waits for an append.
@@ -82,6 +83,35 @@ pub(crate) struct Answer {
     pub then: AppendThen,
     pub appended: Appended,
     pub durable: bool,
+}
+
+/// The flush of one log at the end of a round.
+#[derive(Debug)]
+pub struct FlushJob {
+    segments: Vec<Arc<Segment>>,
+    folder: Option<(Arc<dyn Disk>, PathBuf)>,
+    outcome: Result<(), Error>,
+}
+
+impl FlushJob {
+    /// Flushes; to be called once, on any thread. Blocks for as long as the disk takes.
+    pub fn run(&mut self) {
+        self.outcome = self.flush();
+    }
+
+    fn flush(&self) -> Result<(), Error> {
+        for segment in &self.segments {
+            segment.file.sync_data().map_err(Error::io("flush", &segment.path))?;
+        }
+        match &self.folder {
+            Some((disk, dir)) => disk.sync_dir(dir).map_err(Error::io("flush", dir)),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn into_outcome(self) -> Result<(), Error> {
+        self.outcome
+    }
 }
 
 /// What a flush has to do.
@@ -297,13 +327,17 @@ impl Log {
         let segment = Arc::clone(&active.segment);
         let growth = &mut active.growth;
         let mut position = segment.bytes();
+        let mut places = Vec::with_capacity(headers.len());
         segment.tables.grow(|lookup| {
             for header in &headers {
                 growth.note(lookup, position, header);
+                places.push(Place { position, header: *header });
                 position += cast::u64_of(header.total_bytes());
             }
         });
         assert!(position == segment.bytes() + bytes, "headers and buffers are of the same batches");
+        let old = places.len().saturating_sub(RECENT_PLACES_MAX);
+        segment.note_recent(places.drain(old..));
         segment.set_max_timestamp(growth.max_timestamp());
         segment.set_bytes(position);
         for entry in self.reader.producers().apply(overlay) {
@@ -323,34 +357,51 @@ impl Log {
         }
     }
 
-    /// Ends a round: flushes when it must, publishes, tells, answers.
+    /// Ends a round of this log alone.
     pub(crate) fn settle(&mut self, force: bool, tell: impl FnOnce(&Self)) {
-        let before = (self.reader.high_watermark(), self.reader.last_stable_offset());
-        let flush = match self.durability() {
+        let flushed = self.wants_flush(force).then(|| {
+            let mut job = self.flush_job();
+            job.run();
+            job.into_outcome()
+        });
+        self.end_round(flushed, tell);
+    }
+
+    /// Whether a round must not be answered before a flush.
+    pub(crate) fn wants_flush(&self, force: bool) -> bool {
+        let wanted = match self.durability() {
             Durability::Flush => force || self.written.iter().any(|answer| answer.durable),
             Durability::Os => force || self.is_flush_due(),
         };
+        wanted && !self.is_failed()
+    }
+
+    /// Ends a round after its flush, if there was one: publishes, tells, answers.
+    pub(crate) fn end_round(
+        &mut self,
+        flushed: Option<Result<(), Error>>,
+        tell: impl FnOnce(&Self),
+    ) {
+        let before = (self.reader.high_watermark(), self.reader.last_stable_offset());
+        let is_flushed = flushed.is_some();
+        match flushed {
+            Some(Ok(())) => self.note_flushed(),
+            Some(Err(error)) => {
+                self.failure.get_or_insert(error);
+            }
+            None => {}
+        }
         if self.is_failed() {
             self.refuse_answers();
             return;
         }
-        let flushed = if flush { self.flush() } else { Ok(()) };
-        match flushed {
-            Ok(()) => {
-                if flush || self.durability() == Durability::Os {
-                    self.publish();
-                }
-                let after = (self.reader.high_watermark(), self.reader.last_stable_offset());
-                if before != after {
-                    tell(self);
-                }
-                self.answer_written();
-            }
-            Err(error) => {
-                self.failure.get_or_insert(error);
-                self.refuse_answers();
-            }
+        if is_flushed || self.durability() == Durability::Os {
+            self.publish();
         }
+        if before != (self.reader.high_watermark(), self.reader.last_stable_offset()) {
+            tell(self);
+        }
+        self.answer_written();
     }
 
     fn refuse_answers(&mut self) {
@@ -401,16 +452,18 @@ impl Log {
         self.unflushed.names || !self.unflushed.segments.is_empty()
     }
 
-    fn flush(&mut self) -> Result<(), Error> {
-        for segment in &self.unflushed.segments {
-            segment.file.sync_data().map_err(Error::io("flush", &segment.path))?;
+    /// What has to be flushed, for any thread to do it. Nothing may be written meanwhile.
+    pub(crate) fn flush_job(&self) -> FlushJob {
+        FlushJob {
+            segments: self.unflushed.segments.clone(),
+            folder: self.unflushed.names.then(|| (Arc::clone(&self.env.disk), self.dir.clone())),
+            outcome: Ok(()),
         }
-        if self.unflushed.names {
-            self.disk().sync_dir(&self.dir).map_err(Error::io("flush", &self.dir))?;
-        }
+    }
+
+    fn note_flushed(&mut self) {
         self.unflushed = Unflushed::default();
         self.flushed_end = self.reader.log_end_offset();
-        Ok(())
     }
 
     /// Lets readers see what is written.

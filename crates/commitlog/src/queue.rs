@@ -1,13 +1,18 @@
 //! The way into the flusher: bounded by commands and by bytes, and never blocking.
+//!
+//! Waking the flusher's thread for a small append, and being woken by it, can cost more than the
+//! append. So whoever puts in something small may offer to work the queue off itself: then the
+//! bell stays silent, and [`Queue::lend`] must follow.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
 
 use crate::command::Command;
 use crate::error::QueueRefusal;
-use crate::limits::{QUEUE_BYTES_MAX, QUEUE_COMMANDS_MAX};
+use crate::flusher::{Flusher, Turn};
+use crate::limits::{LEND_BYTES_MAX, LEND_COMMANDS_MAX, QUEUE_BYTES_MAX, QUEUE_COMMANDS_MAX};
 
 /// Hands commands to the flusher; clones share one queue. The flusher ends when all are gone.
 #[derive(Debug)]
@@ -20,6 +25,17 @@ pub(crate) struct Shared {
     waiting: Mutex<Waiting>,
     bell: Condvar,
     handles: AtomicUsize,
+    /// Whoever holds it is the one writer of all logs; `None` before the start and after the end.
+    flusher: Mutex<Option<Flusher>>,
+}
+
+/// What is to be done after something was put into the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Submitted {
+    /// Nothing: the flusher takes it.
+    Rung,
+    /// [`Queue::lend`] must be called soon, from any thread that may block for a moment.
+    Silent,
 }
 
 #[derive(Debug, Default)]
@@ -29,6 +45,8 @@ struct Waiting {
     closed: bool,
     // Ringing the bell is a system call, so it is rung only for a sleeper.
     asleep: bool,
+    // Whether threads are borrowed at present.
+    may_lend: bool,
 }
 
 /// What the flusher finds when it looks.
@@ -46,6 +64,7 @@ impl Queue {
             waiting: Mutex::new(Waiting::default()),
             bell: Condvar::new(),
             handles: AtomicUsize::new(1),
+            flusher: Mutex::new(None),
         });
         (Self { shared: Arc::clone(&shared) }, shared)
     }
@@ -56,6 +75,38 @@ impl Queue {
     /// The command is dropped, with the answer it carries, when too much is waiting or the
     /// flusher has ended.
     pub fn try_submit(&self, command: Command) -> Result<(), QueueRefusal> {
+        let (waiting, bytes) = self.room_for(&command)?;
+        self.shared.push(waiting, command, bytes);
+        Ok(())
+    }
+
+    /// Hands a command over, offering a thread to work it off.
+    ///
+    /// # Errors
+    /// As [`Self::try_submit`].
+    pub fn try_submit_lending(&self, command: Command) -> Result<Submitted, QueueRefusal> {
+        let (mut waiting, bytes) = self.room_for(&command)?;
+        let is_small =
+            waiting.bytes + bytes <= LEND_BYTES_MAX && waiting.commands.len() < LEND_COMMANDS_MAX;
+        if waiting.asleep && waiting.may_lend && is_small {
+            waiting.bytes += bytes;
+            waiting.commands.push_back(command);
+            return Ok(Submitted::Silent);
+        }
+        self.shared.push(waiting, command, bytes);
+        Ok(Submitted::Rung)
+    }
+
+    /// Works off what is queued on this thread, or wakes the flusher where that would not do.
+    pub fn lend(&self) {
+        self.shared.lend();
+    }
+
+    /// The queue and the command's size, if there is room for it.
+    fn room_for(
+        &self,
+        command: &Command,
+    ) -> Result<(MutexGuard<'_, Waiting>, usize), QueueRefusal> {
         let bytes = command.bytes();
         let waiting = self.shared.lock();
         if waiting.closed {
@@ -67,8 +118,7 @@ impl Queue {
         if full {
             return Err(QueueRefusal::Full);
         }
-        self.shared.push(waiting, command, bytes);
-        Ok(())
+        Ok((waiting, bytes))
     }
 
     /// Bytes of batches that wait.
@@ -119,8 +169,65 @@ impl Shared {
         }
     }
 
-    /// Takes all that waits; sleeps up to `wait` when there is nothing.
-    pub(crate) fn take(&self, wait: Duration) -> Look {
+    /// Works for the store on this thread until it is closed.
+    pub(crate) fn work(&self, flusher: Flusher) {
+        *self.flusher() = Some(flusher);
+        self.set_may_lend(true);
+        let mut turn = Turn::Idle;
+        while turn != Turn::Closed {
+            let wait = self.flusher().as_ref().map_or(Duration::ZERO, Flusher::wait);
+            self.sleep(wait);
+            turn = self.turn(Flusher::turn);
+        }
+    }
+
+    /// A round on the calling thread; the end of the store when there is no flusher any more.
+    fn turn(&self, round: impl FnOnce(&mut Flusher) -> Turn) -> Turn {
+        let mut place = self.flusher();
+        let turn = place.as_mut().map_or(Turn::Closed, round);
+        if turn == Turn::Closed {
+            // It holds this queue, which would otherwise keep itself alive.
+            *place = None;
+        }
+        turn
+    }
+
+    /// A round on a borrowed thread, unless somebody else is at work: that round may have begun
+    /// before the last command came, so the flusher looks again.
+    fn lend(&self) {
+        let at_work = match self.flusher.try_lock() {
+            Ok(mut place) => {
+                let Some(flusher) = place.as_mut() else { return };
+                let turn = flusher.lent_turn();
+                // What waits for a later flush, and the end, are the thread's business.
+                turn != Turn::Closed && !flusher.has_lingering()
+            }
+            Err(TryLockError::WouldBlock) => false,
+            Err(TryLockError::Poisoned(_)) => panic!("no holder of the flusher panics"),
+        };
+        if !at_work {
+            self.ring();
+        }
+    }
+
+    fn ring(&self) {
+        let rings = std::mem::take(&mut self.lock().asleep);
+        if rings {
+            self.bell.notify_one();
+        }
+    }
+
+    /// Whether threads are borrowed from now on.
+    pub(crate) fn set_may_lend(&self, may_lend: bool) {
+        self.lock().may_lend = may_lend;
+    }
+
+    fn flusher(&self) -> MutexGuard<'_, Option<Flusher>> {
+        self.flusher.lock().expect("no holder of the flusher panics")
+    }
+
+    /// Sleeps up to `wait` while there is nothing to do.
+    fn sleep(&self, wait: Duration) {
         let mut waiting = self.lock();
         if waiting.commands.is_empty() && !wait.is_zero() && !self.is_abandoned() {
             waiting.asleep = true;
@@ -128,6 +235,12 @@ impl Shared {
             waiting = woken.expect("no holder of the queue panics").0;
             waiting.asleep = false;
         }
+        drop(waiting);
+    }
+
+    /// Takes all that waits.
+    pub(crate) fn take(&self) -> Look {
+        let mut waiting = self.lock();
         if waiting.commands.is_empty() && self.is_abandoned() {
             return Look::Abandoned;
         }
@@ -166,7 +279,7 @@ mod tests {
         let (queue, shared) = Queue::new();
         assert_eq!(queue.try_submit(append(QUEUE_BYTES_MAX + 1)), Ok(()));
         assert_eq!(queue.try_submit(append(1)), Err(QueueRefusal::Full));
-        assert!(matches!(shared.take(Duration::ZERO), Look::Commands(c) if c.len() == 1));
+        assert!(matches!(shared.take(), Look::Commands(c) if c.len() == 1));
         for _ in 0..QUEUE_COMMANDS_MAX {
             assert_eq!(queue.try_submit(Command::Maintain), Ok(()));
         }
@@ -179,10 +292,10 @@ mod tests {
         let (queue, shared) = Queue::new();
         let other = queue.clone();
         drop(queue);
-        assert!(matches!(shared.take(Duration::ZERO), Look::Commands(_)));
+        assert!(matches!(shared.take(), Look::Commands(_)));
         shared.close();
         assert_eq!(other.try_submit(Command::Maintain), Err(QueueRefusal::Closed));
         drop(other);
-        assert!(matches!(shared.take(Duration::ZERO), Look::Abandoned));
+        assert!(matches!(shared.take(), Look::Abandoned));
     }
 }

@@ -3,9 +3,10 @@
 //! Shared by the flusher, which alone writes, and any number of readers. What lies below
 //! `bytes()` never changes.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use base::cast;
 use base::disk::{Disk, DiskFile, OpenMode};
@@ -14,7 +15,7 @@ use protocol::record::BatchHeader;
 use crate::error::Error;
 use crate::format;
 use crate::index::{self, AbortedEntry, Lookup, OffsetEntry, TablePaths, Tables, TimeEntry};
-use crate::limits::{HEADER_WINDOW_BYTES, WALK_WINDOW_BYTES};
+use crate::limits::{HEADER_WINDOW_BYTES, RECENT_PLACES_MAX, WALK_WINDOW_BYTES};
 use crate::walk::{Stop, Stretch, Walk};
 
 /// The timestamp of batches that have none, as in Kafka.
@@ -35,6 +36,8 @@ pub(crate) struct Segment {
     interval_bytes: u64,
     pub tables: Tables,
     aborted: RwLock<Vec<AbortedEntry>>,
+    /// The batches that were written last, without a gap: who reads along finds its place here.
+    recent: Mutex<VecDeque<Place>>,
 }
 
 /// A batch in a segment.
@@ -94,6 +97,7 @@ impl Segment {
             interval_bytes: parts.interval_bytes,
             tables: parts.tables,
             aborted: RwLock::new(parts.aborted),
+            recent: Mutex::default(),
         })
     }
 
@@ -243,8 +247,31 @@ impl Segment {
         Ok(lookup)
     }
 
+    /// Remembers where batches went that were just written.
+    pub(crate) fn note_recent(&self, places: impl Iterator<Item = Place>) {
+        let mut recent = self.recent.lock().expect("no holder of the recent places panics");
+        for place in places {
+            if recent.len() == RECENT_PLACES_MAX {
+                recent.pop_front();
+            }
+            recent.push_back(place);
+        }
+    }
+
+    fn recent_place_of(&self, offset: i64, end: u64) -> Option<Place> {
+        let recent = self.recent.lock().expect("no holder of the recent places panics");
+        if recent.front()?.header.base_offset > offset {
+            return None;
+        }
+        let at = recent.partition_point(|place| place.header.last_offset() < offset);
+        recent.get(at).copied().filter(|place| place.position < end)
+    }
+
     /// The first batch below `end` whose last offset is at least `offset`.
     pub(crate) fn place_of(&self, offset: i64, end: u64) -> Result<Option<Place>, Error> {
+        if let Some(place) = self.recent_place_of(offset, end) {
+            return Ok(Some(place));
+        }
         let hint = self.look(|lookup| floor_offset(&lookup.offsets, offset - self.base))?;
         let Some(entry) = hint else { return self.find(0, end, |h| h.last_offset() >= offset) };
         let from = u64::from(entry.position);

@@ -13,6 +13,7 @@
 
 pub mod boot;
 pub mod channel;
+pub mod crew;
 pub mod limits;
 pub mod shutdown;
 pub mod signal;

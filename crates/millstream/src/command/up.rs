@@ -80,7 +80,8 @@ pub(crate) fn run(args: &UpArgs, stage: &mut Stage) -> Result<Exit, Failure> {
     let clock = SystemClock::new();
     let folder = folder(args, &stage.settings);
     let options = broker_options(&stage.settings, folder.path.clone())?;
-    let executor = Executor::new(thread::parallelism()).map_err(|error| failed::machine(&error))?;
+    let executor = Executor::new(thread::parallelism().div_ceil(2))
+        .map_err(|error| failed::machine(&error))?;
     executor.block_on(async {
         let mut signals = Signals::listen().map_err(|error| failed::machine(&error))?;
         let (disk, rng) = (Arc::new(RealDisk), Arc::new(SystemRandom));

@@ -28,7 +28,12 @@ struct Bounds {
 
 impl<V: StateValue> Default for Windows<V> {
     fn default() -> Self {
-        Self { store: Store::default(), ends: BTreeMap::new(), scratch: Vec::new(), bounds: Bounds::default() }
+        Self {
+            store: Store::default(),
+            ends: BTreeMap::new(),
+            scratch: Vec::new(),
+            bounds: Bounds::default(),
+        }
     }
 }
 
