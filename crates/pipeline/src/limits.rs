@@ -99,9 +99,13 @@ pub const SNAPSHOT_AGE_MS_MAX: i64 = 86_400_000;
 /// Largest snapshot in bytes; it is held in memory while it is written.
 pub const SNAPSHOT_BYTES_MAX: usize = 1 << 30;
 
-/// Bytes that wait in a writer without transactions until they are handed on, which happens after
-/// each input batch.
-pub const WRITER_BYTES_MAX: usize = 64 << 20;
+/// Bytes that may wait in a writer: the bound of a transactional producer, and the same without
+/// transactions, so that both promises hold for the same pipelines.
+pub const WRITER_BYTES_MAX: usize = client::limits::TXN_UNSENT_BYTES_MAX;
+
+/// Bytes of results and changed state after which a slot commits between two records of a batch.
+/// As much again is left for what a single record gives, and for the changes of its state.
+pub const WRITER_FULL_BYTES: usize = WRITER_BYTES_MAX / 2;
 
 /// How often a pipeline without transactions, which nobody can fence, looks whether another
 /// process has taken it over, in milliseconds.

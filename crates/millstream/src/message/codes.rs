@@ -118,7 +118,8 @@ codes! {
          partitions that does not fit: a key must meet itself in one task.";
     RESULT_TOO_LARGE = "MS-3009", "a result is larger than the log takes",
         "A record that the pipeline makes exceeds the largest batch that the broker accepts \
-         (max.message.bytes). Everything before it is committed.";
+         (max.message.bytes), or what it makes of one record exceeds 64 MiB. Everything before it \
+         is committed.";
     TASK_WITHOUT_STATE = "MS-3010", "the task keeps no state",
         "Only tasks that remember something per key (count, average) have state that can be \
          reset. Without --task the whole pipeline is reset.";
