@@ -8,6 +8,9 @@
 //!
 //! A slot that is fenced ends and never initialises itself again.
 
+#[cfg(test)]
+mod slot_test;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
