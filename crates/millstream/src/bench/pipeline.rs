@@ -13,10 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::pipeline::diagnose::Sources;
 use ::pipeline::engine::{Engine, EngineError, EngineOptions, Mode, PipelineView};
-use ::pipeline::lint;
-use ::pipeline::plan::{Plan, TopicRole};
 use base::clock::Clock;
 use clap::ValueEnum;
 use client::ClientError;
@@ -25,6 +22,9 @@ use client::consumer::{Consumer, Fetched};
 use client::options::{ConsumerOptions, Isolation};
 use runtime::channel::{WatchReceiver, watch};
 use runtime::{task, timer};
+use topology::diagnose::Sources;
+use topology::lint;
+use topology::plan::{Plan, TopicRole};
 
 use super::consume::BATCH_BYTES_MAX;
 use super::load::{self, Content, Delays, Load, delays, due_after_us};

@@ -156,7 +156,7 @@ mod tests {
     fn codes_are_sorted_and_unique_over_both_tables() {
         assert!(ENTRIES.is_sorted_by(|left, right| left.code < right.code));
         for entry in ENTRIES {
-            assert!(pipeline::diagnose::explanation(entry.code).is_none(), "{}", entry.code);
+            assert!(topology::diagnose::explanation(entry.code).is_none(), "{}", entry.code);
             assert!(entry.title.len() > 10 && entry.text.len() > 40, "{}", entry.code);
         }
     }

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use protocol::record::Record;
+use topology::expression::RecordFacts;
+use topology::plan::InputKind;
+
 use super::chain::{ChainState, Counters, Desk, NodeState};
 use super::code::StageCode;
 use super::flow::{Flow, Halt, Outlet};
 use super::marker::Marker;
 use super::watermark::{Input, NO_TIME, Watermark};
-use crate::expression::RecordFacts;
-use crate::plan::InputKind;
-
-use protocol::record::Record;
 
 /// How far a task has come on one of its inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

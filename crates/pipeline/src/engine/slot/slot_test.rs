@@ -8,12 +8,12 @@ use client::{Client, ClientOptions};
 use runtime::boot::Executor;
 use runtime::channel::{Sender, mailbox};
 use testkit::broker::TestBroker;
+use topology::diagnose::Sources;
+use topology::plan::Plan;
 
 use super::super::code::StageCode;
 use super::super::task::Position;
 use super::*;
-use crate::diagnose::Sources;
-use crate::plan::Plan;
 
 const FAILING: &str = "
 version: 1
@@ -64,7 +64,7 @@ async fn produce(client: &Client, values: &[&str]) {
 }
 
 async fn slot(client: &Client) -> (Slot, Sender<Order>) {
-    let parsed = crate::spec::parse(&Sources::single("test.yaml", FAILING), &|_| None);
+    let parsed = topology::spec::parse(&Sources::single("test.yaml", FAILING), &|_| None);
     let plan = Plan::of(&parsed.spec.unwrap());
     let code = StageCode::all(&plan).remove(0);
     let positions = vec![Some(Position::at(0, 0))];
