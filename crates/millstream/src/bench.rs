@@ -7,13 +7,16 @@ pub(crate) mod consume;
 pub(crate) mod e2e;
 pub(crate) mod environment;
 pub(crate) mod load;
+pub(crate) mod pipeline;
 pub(crate) mod processor;
 pub(crate) mod produce;
 pub(crate) mod report;
+pub(crate) mod seen;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::pipeline::engine::EngineError;
 use base::clock::Clock;
 use base::rng::{Random as _, SystemRandom};
 use client::admin::TopicSpec;
@@ -26,9 +29,11 @@ use crate::cli::Stage;
 use crate::cluster::{World, brokers};
 use crate::command::consume::consumer_options;
 use crate::command::produce::producer_options;
+use crate::command::run::engine_failed;
 use crate::command::up::data_dir;
 use crate::message::{Failure, failed};
 
+use self::pipeline::Mill;
 use environment::Environment;
 use processor::Processor;
 use report::{Measured, Report};
@@ -95,6 +100,7 @@ pub(crate) enum Way {
     Produce,
     Consume,
     E2e,
+    Pipeline(Mill),
 }
 
 impl Way {
@@ -104,6 +110,7 @@ impl Way {
             Self::Produce => "produce",
             Self::Consume => "consume",
             Self::E2e => "e2e",
+            Self::Pipeline(_) => "pipeline",
         }
     }
 }
@@ -160,6 +167,7 @@ pub(crate) fn run(way: Way, plan: Plan, stage: &Stage) -> Result<Report, Failure
         let (bench, measured) = measured.map_err(|error| match error {
             BenchError::Client(error) => failed::client(&error, settings),
             BenchError::Machine(error) => failed::machine(&error),
+            BenchError::Engine(error) => engine_failed(&error, stage),
         })?;
         Ok(Report { way, brokers: brokers.join(","), environment, bench, measured })
     })
@@ -178,6 +186,7 @@ async fn measure(
         Way::Produce => produce::measure(&bench).await,
         Way::Consume => consume::measure(&bench).await,
         Way::E2e => e2e::measure(&bench).await,
+        Way::Pipeline(mill) => pipeline::measure(&bench, mill).await,
     };
     bench.topic.done(&bench.client, &bench.plan).await;
     Ok((bench, measured?))
@@ -188,11 +197,18 @@ async fn measure(
 pub(crate) enum BenchError {
     Client(ClientError),
     Machine(std::io::Error),
+    Engine(EngineError),
 }
 
 impl From<ClientError> for BenchError {
     fn from(error: ClientError) -> Self {
         Self::Client(error)
+    }
+}
+
+impl From<EngineError> for BenchError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
     }
 }
 

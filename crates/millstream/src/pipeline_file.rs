@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use pipeline::diagnose::{Diagnostic, Look, Paint, Sources, render};
-use pipeline::lint::{self, Loaded};
+use topology::diagnose::{Diagnostic, Look, Paint, Sources, render};
+use topology::lint::{self, Loaded};
 
 use crate::cli::Stage;
 use crate::message::{Exit, Failure, codes};

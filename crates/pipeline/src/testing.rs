@@ -7,11 +7,12 @@
 
 mod rehearsal;
 
-use crate::diagnose::Span;
+use topology::diagnose::Span;
+use topology::json;
+use topology::plan::Plan;
+use topology::spec::{Spec, TestCase, TestRecord};
+
 use crate::engine::RecordFailure;
-use crate::json;
-use crate::plan::Plan;
-use crate::spec::{Spec, TestCase, TestRecord};
 
 /// What came of a test case.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,15 +101,16 @@ fn is_as_expected(expected: &TestRecord, actual: &TestOutput) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use topology::diagnose::Sources;
+    use topology::spec;
+
     use super::*;
-    use crate::diagnose::Sources;
-    use crate::spec;
 
     fn outcomes(text: &str) -> Vec<(String, Outcome)> {
         let parsed = spec::parse(&Sources::single("test.yaml", text), &|_| None);
         assert!(parsed.diagnostics.is_empty(), "{:?}", parsed.diagnostics);
         let spec = parsed.spec.unwrap();
-        assert!(!crate::diagnose::has_errors(&crate::lint::check(&spec)));
+        assert!(!topology::diagnose::has_errors(&topology::lint::check(&spec)));
         run(&spec).into_iter().map(|result| (result.name, result.outcome)).collect()
     }
 

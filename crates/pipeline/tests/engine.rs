@@ -4,6 +4,8 @@
 
 #[path = "engine/delivery.rs"]
 mod delivery;
+#[path = "engine/full.rs"]
+mod full;
 #[path = "engine/harness.rs"]
 mod harness;
 #[path = "engine/keys.rs"]

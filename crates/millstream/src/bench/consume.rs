@@ -8,7 +8,7 @@ use client::ClientError;
 use client::consumer::Fetched;
 use client::options::Isolation;
 
-use super::load::{self, Load, stored};
+use super::load::{self, Content, Load, stored};
 use super::report::{Faults, Measured};
 use super::{Bench, BenchError};
 
@@ -92,8 +92,9 @@ async fn fill(bench: &Bench) -> Result<u64, BenchError> {
     let records = bench.plan.records.unwrap_or(RECORDS_USUAL);
     let load = Load {
         topic: Arc::from(bench.topic.name.as_str()),
-        size: bench.plan.size,
+        content: Content::Stamps { size: bench.plan.size },
         rate: None,
+        begins_us: None,
         is_timed: false,
         first: 0,
         records: Some(records),

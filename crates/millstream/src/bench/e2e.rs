@@ -13,8 +13,9 @@ use runtime::channel::{WatchReceiver, watch};
 use runtime::task;
 
 use super::consume::BATCH_BYTES_MAX;
-use super::load::{self, Delays, Load, delays, read_stamp};
+use super::load::{self, Content, Delays, Load, delays, read_stamp};
 use super::report::{Faults, Measured};
+use super::seen::{NUMBERS_MAX, Seen};
 use super::{Bench, BenchError, BenchTopic, Spent};
 
 /// How long one poll waits.
@@ -23,14 +24,11 @@ const POLL_WAIT: Duration = Duration::from_millis(100);
 /// How long the last records may take after the last one was acknowledged, in microseconds.
 const TAIL_US_MAX: u64 = 10_000_000;
 
-/// Records that a run may have: a bit is kept for each.
-const RECORDS_MAX: u64 = 1 << 36;
-
 /// What arrived.
 struct Arrivals {
     warmup: u64,
     delays: Delays,
-    seen: Vec<u64>,
+    seen: Seen,
     last: BTreeMap<i32, u64>,
     records: u64,
     duplicates: u64,
@@ -50,8 +48,9 @@ pub(super) async fn measure(bench: &Bench) -> Result<Measured, BenchError> {
     let warming = Duration::from_micros(plan.warmup * 1_000_000 / u64::from(rate));
     let load = Load {
         topic: Arc::from(bench.topic.name.as_str()),
-        size: plan.size,
+        content: Content::Stamps { size: plan.size },
         rate: plan.rate,
+        begins_us: None,
         is_timed: false,
         first: 0,
         records: plan.records.map(|records| records + plan.warmup),
@@ -151,7 +150,7 @@ impl Arrivals {
         Self {
             warmup,
             delays: delays(),
-            seen: Vec::new(),
+            seen: Seen::default(),
             last: BTreeMap::new(),
             records: 0,
             duplicates: 0,
@@ -183,11 +182,11 @@ impl Arrivals {
     }
 
     fn arrived(&mut self, partition: i32, (number, due_us): (u64, u64), now_us: u64) {
-        if number >= RECORDS_MAX {
+        if number >= NUMBERS_MAX {
             return;
         }
         let last = self.last.insert(partition, number);
-        if !self.see(number) {
+        if !self.seen.mark(number) {
             self.duplicates += 1;
             return;
         }
@@ -200,17 +199,6 @@ impl Arrivals {
             self.from_us.get_or_insert(due_us);
             self.until_us = now_us;
         }
-    }
-
-    /// Marks a record; false when it was marked already.
-    fn see(&mut self, number: u64) -> bool {
-        let (at, bit) = (base::cast::usize_of(number / 64), 1_u64 << (number % 64));
-        if at >= self.seen.len() {
-            self.seen.resize(at + 1, 0);
-        }
-        let is_new = self.seen[at] & bit == 0;
-        self.seen[at] |= bit;
-        is_new
     }
 }
 

@@ -14,6 +14,7 @@ use runtime::channel::{Receiver, Sender, mailbox};
 use runtime::task::{self, Task};
 use runtime::thread;
 
+use super::pipeline::readings;
 use super::{BenchError, BenchTopic};
 
 /// Bytes of a value that the bench itself writes: number of the record, time in microseconds.
@@ -38,12 +39,23 @@ const AWAKE_US: u64 = 80;
 /// Bytes of text from which values are cut; more than any window of a codec that is likely.
 const TEXT_BYTES: usize = 4 << 20;
 
+/// What the records hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Content {
+    /// Number, time, and text up to this size.
+    Stamps { size: usize },
+    /// Readings of sensors by key, as a pipeline gets them.
+    Readings,
+}
+
 /// What is sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Load {
     pub(crate) topic: Arc<str>,
-    pub(crate) size: usize,
+    pub(crate) content: Content,
     pub(crate) rate: Option<u32>,
+    /// When the first record is due, in steady microseconds; absent for at once.
+    pub(crate) begins_us: Option<u64>,
     /// Whether acknowledgements are timed.
     pub(crate) is_timed: bool,
     /// Number of the first record.
@@ -103,9 +115,10 @@ async fn run(
     clock: &dyn Clock,
     samples: Sender<Sample>,
 ) -> Result<u64, ClientError> {
-    let text = text(load.size);
-    let mut value = vec![0; load.size];
-    let start_us = clock.steady_us();
+    let mut writer = Writer::new(load.content);
+    let start_us = load.begins_us.unwrap_or_else(|| clock.steady_us());
+    // Between the two clocks: a record's time is when it was due.
+    let offset_ms = clock.unix_ms() - base::cast::i64_of_u64(clock.steady_ms());
     let until_us = load.lasting.map(|lasting| start_us + micros(lasting));
     let sample_every = load.rate.map_or(SAMPLE_EVERY, |rate| u64::from(rate / SAMPLES_PER_S + 1));
     let mut sent = 0_u64;
@@ -126,8 +139,8 @@ async fn run(
         if until_us.is_some_and(|until_us| now_us >= until_us) {
             break;
         }
-        stamp(&mut value, &text, load.first + sent, due_us);
-        let record = Record { topic: &load.topic, value: Some(&value), ..Record::default() };
+        writer.write(load.first + sent, due_us);
+        let record = writer.record(&load.topic, offset_ms + base::cast::i64_of_u64(due_us / 1_000));
         if is_sample {
             let delivery = producer.send(record).await?;
             // The collector ends only with this sender.
@@ -140,7 +153,8 @@ async fn run(
     Ok(sent)
 }
 
-fn due_after_us(number: u64, rate: u32) -> u64 {
+/// When a record of a load is due, in microseconds after its first.
+pub(crate) fn due_after_us(number: u64, rate: u32) -> u64 {
     let due = u128::from(number) * 1_000_000 / u128::from(rate);
     u64::try_from(due).expect("a load does not last for longer than there are microseconds")
 }
@@ -162,6 +176,39 @@ fn wait_until(clock: &dyn Clock, due_us: u64, gap_us: u64) {
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 2)
+}
+
+/// Makes one record after the other, in the same memory.
+struct Writer {
+    content: Content,
+    text: Vec<u8>,
+    key: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl Writer {
+    fn new(content: Content) -> Self {
+        let (text, value) = match content {
+            Content::Stamps { size } => (text(size), vec![0; size]),
+            Content::Readings => (Vec::new(), Vec::new()),
+        };
+        Self { content, text, key: Vec::new(), value }
+    }
+
+    fn write(&mut self, number: u64, due_us: u64) {
+        match self.content {
+            Content::Stamps { .. } => stamp(&mut self.value, &self.text, number, due_us),
+            Content::Readings => readings::write(number, &mut self.key, &mut self.value),
+        }
+    }
+
+    fn record<'a>(&'a self, topic: &'a str, due_ms: i64) -> Record<'a> {
+        let plain = Record { topic, value: Some(&self.value), ..Record::default() };
+        match self.content {
+            Content::Stamps { .. } => plain,
+            Content::Readings => Record { key: Some(&self.key), timestamp: Some(due_ms), ..plain },
+        }
+    }
 }
 
 /// Words and numbers, as they are in sensors' records: a codec finds something, not everything.

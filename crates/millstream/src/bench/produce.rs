@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::load::{self, Load, stored};
+use super::load::{self, Content, Load, stored};
 use super::report::{Faults, Measured};
 use super::{Bench, BenchError};
 
@@ -15,8 +15,9 @@ pub(super) async fn measure(bench: &Bench) -> Result<Measured, BenchError> {
     let producer = client.producer(bench.producing.clone());
     let warmup = Load {
         topic: Arc::from(topic.name.as_str()),
-        size: plan.size,
+        content: Content::Stamps { size: plan.size },
         rate: plan.rate,
+        begins_us: None,
         is_timed: true,
         first: 0,
         records: Some(plan.warmup),

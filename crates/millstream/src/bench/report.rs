@@ -6,6 +6,7 @@ use client::options::Acks;
 
 use super::environment::Environment;
 use super::load::Delays;
+use super::pipeline::Mill;
 use super::processor::Processor;
 use super::{Bench, Spent, Way};
 use crate::render::numbers;
@@ -85,7 +86,7 @@ impl Report {
         let Bench { plan, topic, .. } = &self.bench;
         let Spent { client, broker } = measured.spent;
         let rounded = |number: f64| (number * 1_000.0).round() / 1_000.0;
-        serde_json::json!({
+        let mut document = serde_json::json!({
             "bench": self.way.name(),
             "topic": topic.name,
             "partitions": topic.partitions,
@@ -119,8 +120,13 @@ impl Report {
                 "flush_dir": environment.folder.display().to_string(),
                 "version": environment.version,
             },
-        })
-        .to_string()
+        });
+        if let Way::Pipeline(mill) = self.way {
+            document["task"] = mill.task.word().into();
+            document["slots"] = mill.slots.into();
+            document["delivery"] = mill.delivery.word().into();
+        }
+        document.to_string()
     }
 
     /// A few lines.
@@ -136,9 +142,16 @@ impl Report {
             || "as fast as they go".to_owned(),
             |rate| format!("{}/s", numbers::count(u64::from(rate))),
         );
+        let mill = match self.way {
+            Way::Pipeline(Mill { task, slots, delivery }) => {
+                format!("  task={} slots={slots} delivery={}", task.word(), delivery.word())
+            }
+            Way::Produce | Way::Consume | Way::E2e => String::new(),
+        };
         writeln!(
             text,
-            "{}  topic={} partitions={} acks={} compression={} size={} B rate={rate} brokers={}",
+            "{}{mill}  topic={} partitions={} acks={} compression={} size={} B rate={rate} \
+             brokers={}",
             self.way.name(),
             topic.name,
             topic.partitions,
@@ -172,10 +185,15 @@ impl Report {
     fn write_delays(&self, text: &mut String) -> std::fmt::Result {
         let Some(median) = self.delay_ms(0.5) else { return Ok(()) };
         let at = |quantile| self.delay_ms(quantile).unwrap_or(median);
-        let from = if self.bench.plan.rate.is_some() {
-            "from when each record was to be sent"
-        } else {
-            "of a full client; --rate measures from when each record was to be sent"
+        let from = match (self.bench.plan.rate, self.way) {
+            (Some(_), _) => "from when each record was to be sent",
+            (None, Way::Pipeline(_)) => {
+                "of records that waited for the pipeline; --rate measures from when each record \
+                 was to be sent"
+            }
+            (None, Way::Produce | Way::Consume | Way::E2e) => {
+                "of a full client; --rate measures from when each record was to be sent"
+            }
         };
         writeln!(
             text,

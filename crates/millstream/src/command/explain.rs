@@ -1,7 +1,7 @@
 //! `millstream explain CODE`: what a code means, without a network.
 
 use clap::Args;
-use pipeline::diagnose;
+use topology::diagnose;
 
 use crate::cli::Stage;
 use crate::message::{Exit, Failure, codes};

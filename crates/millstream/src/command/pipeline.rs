@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use pipeline::diagnose::{Diagnostic, Look, Paint, Sources, render, render_json};
-use pipeline::graph::{Ink, Picture, dot, draw, mermaid};
-use pipeline::lint::Loaded;
-use pipeline::spec::{Delivery, Form, Spec, upgrade};
+use topology::diagnose::{Diagnostic, Look, Paint, Sources, render, render_json};
+use topology::graph::{Ink, Picture, dot, draw, mermaid};
+use topology::lint::Loaded;
+use topology::spec::{Delivery, Form, Spec, upgrade};
 
 use crate::cli::Stage;
 use crate::config::Settings;

@@ -18,12 +18,12 @@ use client::{Client, ClientOptions};
 use pipeline::engine::{
     BoundSink, Claimant, Engine, EngineHandle, EngineOptions, Mode, PipelineView, StateFolder,
 };
-use pipeline::plan::Plan;
-use pipeline::spec::Spec;
 use runtime::boot::Executor;
 use runtime::signal::{Signals, Told};
 use runtime::{shutdown, thread, timer};
 use sinks::sqlite::{SqliteOptions, SqliteSink};
+use topology::plan::Plan;
+use topology::spec::Spec;
 
 use crate::cli::Stage;
 use crate::cluster::World;

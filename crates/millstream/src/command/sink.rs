@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use pipeline::plan::Plan;
 use sinks::sqlite::preview_file;
+use topology::plan::Plan;
 
 use crate::cli::Stage;
 use crate::command::run::sink_failed;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pipeline::diagnose::did_you_mean;
+use topology::diagnose::did_you_mean;
 
 use super::names::{canonical, kafka_property, known, own_variable};
 use super::{Found, Origin};

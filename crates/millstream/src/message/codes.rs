@@ -118,7 +118,8 @@ codes! {
          partitions that does not fit: a key must meet itself in one task.";
     RESULT_TOO_LARGE = "MS-3009", "a result is larger than the log takes",
         "A record that the pipeline makes exceeds the largest batch that the broker accepts \
-         (max.message.bytes). Everything before it is committed.";
+         (max.message.bytes), or what it makes of one record exceeds 64 MiB. Everything before it \
+         is committed.";
     TASK_WITHOUT_STATE = "MS-3010", "the task keeps no state",
         "Only tasks that remember something per key (count, average) have state that can be \
          reset. Without --task the whole pipeline is reset.";
@@ -155,7 +156,7 @@ mod tests {
     fn codes_are_sorted_and_unique_over_both_tables() {
         assert!(ENTRIES.is_sorted_by(|left, right| left.code < right.code));
         for entry in ENTRIES {
-            assert!(pipeline::diagnose::explanation(entry.code).is_none(), "{}", entry.code);
+            assert!(topology::diagnose::explanation(entry.code).is_none(), "{}", entry.code);
             assert!(entry.title.len() > 10 && entry.text.len() > 40, "{}", entry.code);
         }
     }

@@ -33,6 +33,7 @@ const COMMANDS: &[&[&str]] = &[
     &["bench", "produce"],
     &["bench", "consume"],
     &["bench", "e2e"],
+    &["bench", "pipeline"],
     &["explain"],
     &["version"],
 ];

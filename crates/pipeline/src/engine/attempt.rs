@@ -11,6 +11,8 @@ use client::options::{ConsumerOptions, Isolation, TransactionalOptions};
 use runtime::channel::{self, Sender, WatchReceiver, WatchSender};
 use runtime::task::{self, Task as RunningTask};
 use runtime::timer;
+use topology::plan::InputKind;
+use topology::spec::{Delivery, Start};
 use tracing::info;
 
 use super::code::StageCode;
@@ -26,8 +28,6 @@ use super::topics::{self, Counts, tasks_of};
 use super::view::SlotView;
 use super::writer::Writer;
 use crate::limits::{CLAIM_LOOK_MS, DRAIN_LOOK_MS, DRAIN_MS_MAX, SLOT_ORDERS_MAX};
-use crate::plan::InputKind;
-use crate::spec::{Delivery, Start};
 
 type Places = BTreeMap<(String, i32), i64>;
 

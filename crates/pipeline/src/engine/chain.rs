@@ -6,15 +6,15 @@
 
 use base::cast;
 use protocol::record::{HeaderRef, Headers};
+use topology::expression::{Expression, NoHeaders, RecordFacts, rebuild};
+use topology::json::{self, Number, Path};
+use topology::spec::{Emit, Form, OnError, TaskKind, Window};
 
 use super::flow::{Flow, Halt, Out, Outlet, RecordFailure, shown};
 use super::render;
 use super::state::{Mean, Store};
 use super::watermark::NO_TIME;
 use super::window::{Windows, ends_of, split_key};
-use crate::expression::{Expression, NoHeaders, RecordFacts, rebuild};
-use crate::json::{self, Number, Path};
-use crate::spec::{Emit, Form, OnError, TaskKind, Window};
 
 /// Where a task's records go.
 #[derive(Debug, Clone)]
@@ -549,7 +549,7 @@ pub(crate) fn time_of(expression: &Expression, facts: &RecordFacts<'_>) -> Resul
     let time_ms = match (value.number(), &value) {
         (Some(Number::Int(int)), _) => Some(int),
         (Some(Number::Float(float)), _) => Some(cast::i64_of_f64(float)),
-        (None, crate::expression::Value::Text(text)) => crate::spec::timestamp_ms(text),
+        (None, topology::expression::Value::Text(text)) => topology::spec::timestamp_ms(text),
         _ => None,
     };
     time_ms.ok_or_else(|| {

@@ -165,9 +165,10 @@ fn restore<V: StateValue>(
 
 #[cfg(test)]
 mod tests {
+    use topology::spec::{Emit, Form, OnError, TaskKind, Window};
+
     use super::*;
     use crate::engine::chain::{Chain, Node};
-    use crate::spec::{Emit, Form, OnError, TaskKind, Window};
 
     fn chain(kind: TaskKind) -> Chain {
         let node = Node {

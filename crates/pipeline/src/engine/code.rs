@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use topology::plan::{Operator, Output, Plan, Stage};
+use topology::spec::OnError;
+
 use super::chain::{Chain, Node, Rekeyed, Target};
-use crate::plan::{Operator, Output, Plan, Stage};
-use crate::spec::OnError;
 
 /// A stage, ready to run.
 #[derive(Debug)]

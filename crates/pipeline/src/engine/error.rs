@@ -3,10 +3,10 @@
 use std::fmt;
 
 use client::ClientError;
+use topology::plan::Change;
 
 use super::flow::RecordFailure;
 use super::ledger::Claim;
-use crate::plan::Change;
 use crate::sink::SinkError;
 
 /// Why a pipeline ended or could not start.

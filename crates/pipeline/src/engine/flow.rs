@@ -3,8 +3,7 @@
 use std::fmt;
 
 use protocol::record::{HeaderRef, Headers};
-
-use crate::expression::{self, RecordFacts};
+use topology::expression::RecordFacts;
 
 /// A record as a task sees it; everything is borrowed from the fetched batch or from scratch.
 #[derive(Debug, Clone, Copy)]
@@ -13,12 +12,6 @@ pub(crate) struct Flow<'a> {
     pub(crate) facts: RecordFacts<'a>,
     /// The headers, to be passed on.
     pub(crate) headers: Headers<'a>,
-}
-
-impl expression::Headers for Headers<'_> {
-    fn last(&self, name: &str) -> Option<&[u8]> {
-        Headers::last(self, name.as_bytes()).flatten()
-    }
 }
 
 /// A record that leaves a chain.

@@ -56,6 +56,12 @@ impl Latency {
         None
     }
 
+    /// The times that were counted, in milliseconds and in order, with how often each was.
+    pub fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
+        let counts = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        counts.map(|(bucket, count)| (middle_of(cast::u64_of(bucket)), *count))
+    }
+
     /// Adds the counts of another.
     pub fn merge(&mut self, other: &Self) {
         for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
@@ -108,6 +114,8 @@ mod tests {
         assert_eq!(latency.quantile_ms(1.0), Some(0.0));
         latency.record(i64::MAX, 3);
         assert_eq!(latency.total(), 4);
+        let buckets: Vec<(f64, u64)> = latency.buckets().collect();
+        assert_eq!((buckets.len(), buckets[0], buckets[1].1), (2, (0.0, 1), 3));
         let mut other = Latency::default();
         other.merge(&latency);
         assert_eq!(other, latency);

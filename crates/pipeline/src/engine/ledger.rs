@@ -13,10 +13,10 @@ use client::options::{ConsumerOptions, Isolation, ProducerOptions};
 use client::producer::Record;
 use client::{Client, ClientError};
 use serde::{Deserialize, Serialize};
+use topology::plan::{Outline, Plan, compare};
 
 use super::error::EngineError;
 use crate::limits::DECODED_BATCH_BYTES_MAX;
-use crate::plan::{Outline, Plan, compare};
 
 /// The format of the claims; another number was written by another version.
 const FORMAT: u32 = 1;
@@ -44,7 +44,7 @@ pub struct Claim {
 
 impl fmt::Display for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let started = crate::spec::timestamp_text(self.started_ms);
+        let started = topology::spec::timestamp_text(self.started_ms);
         write!(f, "pid {} on {}, started {started}", self.pid, self.host)
     }
 }
@@ -113,7 +113,7 @@ impl Ledger {
         let before = Outline::parse(&newest.outline)
             .map_err(|error| EngineError::PlanFormat { reason: error.to_string() })?;
         let changes = compare(&before, &Outline::of(plan));
-        if changes.iter().any(crate::plan::Change::is_refused) {
+        if changes.iter().any(topology::plan::Change::is_refused) {
             return Err(EngineError::PlanChanged(changes));
         }
         Ok(())

@@ -1,11 +1,11 @@
 //! The values that stateful tasks give: JSON documents, or bare numbers in the legacy form.
 
 use base::cast;
+use topology::json::{Number, write_number};
+use topology::spec::{Form, write_timestamp};
 
 use super::chain::Span;
 use super::state::Mean;
-use crate::json::{Number, write_number};
-use crate::spec::{Form, write_timestamp};
 
 fn whole(out: &mut Vec<u8>, count: u64) {
     write_number(out, Number::Int(cast::i64_of_u64(count)));

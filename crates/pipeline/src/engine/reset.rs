@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use client::{Client, ClientError};
 use protocol::error_code::ErrorCode;
+use topology::plan::{Outline, Plan, TopicRole};
 
 use super::error::EngineError;
 use super::ledger::{self, Claim, Claimant, Ledger};
-use crate::plan::{Outline, Plan, TopicRole};
 
 /// What a reset does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,8 +175,9 @@ fn of_all(before: &Outline, now: Outline, plan: &Plan) -> Reset {
 
 #[cfg(test)]
 mod tests {
+    use topology::diagnose::Sources;
+
     use super::*;
-    use crate::diagnose::Sources;
 
     const TEXT: &str = "
 version: 1
@@ -190,7 +191,7 @@ sink: { kafka: { topic: out } }
 ";
 
     fn plan(text: &str) -> Plan {
-        let parsed = crate::spec::parse(&Sources::single("test.yaml", text), &|_| None);
+        let parsed = topology::spec::parse(&Sources::single("test.yaml", text), &|_| None);
         assert!(parsed.diagnostics.is_empty(), "{:?}", parsed.diagnostics);
         Plan::of(&parsed.spec.expect("a text without problems has a spec"))
     }

@@ -17,6 +17,7 @@ use client::Client;
 use runtime::channel::{self, WatchReceiver, WatchSender};
 use runtime::task::{self, Task};
 use runtime::timer;
+use topology::plan::{Plan, Table};
 use tracing::{info, warn};
 
 use super::attempt::Attempt;
@@ -26,7 +27,6 @@ use super::snapshot::keeper::StateFolder;
 use super::table::SharedSink;
 use super::view::{PipelineView, SlotView, TableView};
 use crate::limits::{RESTART_WAIT_MS, RESTART_WAIT_MS_MAX};
-use crate::plan::{Plan, Table};
 use crate::sink::Sink;
 
 /// How long a pipeline runs.

@@ -8,6 +8,9 @@
 //!
 //! A slot that is fenced ends and never initialises itself again.
 
+#[cfg(test)]
+mod slot_test;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -30,7 +33,7 @@ use super::view::{InputView, SlotView};
 use super::writer::{Handles, SlotOutlet, Writer};
 use crate::limits::{
     COMMIT_BYTES_MAX, COMMIT_PAUSE_US_MIN, COMMIT_RECORDS_MAX, DECODED_BATCH_BYTES_MAX,
-    SLOT_WAIT_MS_MAX,
+    SLOT_WAIT_MS_MAX, WRITER_BYTES_MAX, WRITER_FULL_BYTES,
 };
 
 /// What a slot is told while it runs.
@@ -322,7 +325,12 @@ impl Slot {
         }
         self.begin()?;
         for batch in &part.batches {
-            self.take_batch(index, input, (part.from, limit), batch)?;
+            let mut from = part.from;
+            while let Some(next) = self.take_batch(index, input, (from, limit), batch)? {
+                self.commit().await?;
+                self.begin()?;
+                from = next;
+            }
             self.writer.drain().await?;
             if self.is_due(false) {
                 self.commit().await?;
@@ -335,18 +343,21 @@ impl Slot {
         Ok(())
     }
 
+    /// Runs a batch from an offset on. When its results have filled the writer, the offset at
+    /// which to go on after a commit: what one batch gives has no bound, what waits has.
     fn take_batch(
         &mut self,
         index: usize,
         input: usize,
         (from, limit): (i64, i64),
         batch: &protocol::record::Batch,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Option<i64>, Trouble> {
         let decoded = batch.decode(DECODED_BATCH_BYTES_MAX).map_err(|cause| {
             let at = format!("offset {}", batch.header().base_offset);
             Trouble::Halt(Halt::Record(self.damaged(index, input, batch, format!("{at}: {cause}"))))
         })?;
         let mut count = 0;
+        let mut full_at = None;
         for record in decoded.iter() {
             let record = record.map_err(|cause| {
                 Trouble::Halt(Halt::Record(self.damaged(index, input, batch, cause.to_string())))
@@ -358,6 +369,11 @@ impl Slot {
                 break;
             }
             let task = &mut self.tasks[index];
+            // Only between records: a position stands behind a record that has done everything.
+            if self.writer.waiting_bytes() + task.change_bytes() >= WRITER_FULL_BYTES {
+                full_at = Some(record.offset);
+                break;
+            }
             let mut outlet =
                 SlotOutlet { writer: &mut self.writer, places: &self.handles[index].outputs };
             task.take(input, &record, &mut outlet, &mut self.scratch)?;
@@ -371,7 +387,7 @@ impl Slot {
             open.bytes += batch.bytes().len();
             open.times.push((batch.header().max_timestamp, count));
         }
-        Ok(())
+        Ok(full_at)
     }
 
     fn damaged(
@@ -527,8 +543,7 @@ impl Slot {
         match halt {
             Halt::Outlet(OutletError::Client(error)) => self.recover(error).await,
             Halt::Outlet(error @ OutletError::TooLarge(_)) => {
-                let aborted = self.give_up().await;
-                Some(aborted.err().map_or_else(|| SlotEnd::TooLarge(error.to_string()), end_of))
+                Some(self.too_large(error.to_string()).await)
             }
             Halt::Record(failure) => {
                 // What the record has done already is undone; then everything before it is
@@ -560,11 +575,22 @@ impl Slot {
     /// Undoes the transaction after an error of the log, if the slot can go on at all.
     async fn recover(&mut self, error: ClientError) -> Option<SlotEnd> {
         match error {
-            ClientError::Abortable { .. } | ClientError::BufferFull => {
-                self.give_up().await.err().map(end_of)
+            ClientError::Abortable { .. } => self.give_up().await.err().map(end_of),
+            // There was room before the record, so the writer would only be full again.
+            ClientError::BufferFull => {
+                let room = WRITER_BYTES_MAX - WRITER_FULL_BYTES;
+                let reason = format!(
+                    "what one record gives, or windows that close at once, exceeds {room} bytes"
+                );
+                Some(self.too_large(reason).await)
             }
             other => Some(end_of(other)),
         }
+    }
+
+    /// Ends with what is committed, because something does not fit into the log.
+    async fn too_large(&mut self, reason: String) -> SlotEnd {
+        self.give_up().await.map_or_else(end_of, |()| SlotEnd::TooLarge(reason))
     }
 
     /// Aborts the transaction and goes back to the last commit.

@@ -52,12 +52,17 @@ pub(crate) struct Store<V> {
     slots: Vec<Slot<V>>,
     free: Vec<u32>,
     undo: Vec<Undo<V>>,
+    /// Bytes that the transaction's changes take in the changelog, roughly.
+    change_bytes: usize,
     transaction: u64,
     bytes: usize,
 }
 
 /// Bytes that a key costs beside its value and its own length, for the memory limit.
 const SLOT_OVERHEAD_BYTES: usize = 96;
+
+/// Bytes that a record of a changelog takes beside its key and its value.
+const CHANGE_OVERHEAD_BYTES: usize = 16;
 
 impl<V: StateValue> Default for Store<V> {
     fn default() -> Self {
@@ -66,6 +71,7 @@ impl<V: StateValue> Default for Store<V> {
             slots: Vec::new(),
             free: Vec::new(),
             undo: Vec::new(),
+            change_bytes: 0,
             transaction: 1,
             bytes: 0,
         }
@@ -84,6 +90,7 @@ impl<V: StateValue> Store<V> {
         if place.changed_in != transaction {
             place.changed_in = transaction;
             self.undo.push(Undo { slot, before: place.is_live.then(|| place.value.clone()) });
+            self.change_bytes += key.len() + size_of::<V>() + CHANGE_OVERHEAD_BYTES;
         }
         let is_new = !place.is_live;
         if is_new {
@@ -122,6 +129,7 @@ impl<V: StateValue> Store<V> {
         if place.changed_in != transaction {
             place.changed_in = transaction;
             self.undo.push(Undo { slot, before: Some(place.value.clone()) });
+            self.change_bytes += place.key.len() + CHANGE_OVERHEAD_BYTES;
         }
         place.is_live = false;
     }
@@ -134,6 +142,11 @@ impl<V: StateValue> Store<V> {
         })
     }
 
+    /// Bytes that the changes take in the changelog, roughly.
+    pub(crate) fn change_bytes(&self) -> usize {
+        self.change_bytes
+    }
+
     /// The transaction is committed: its changes stay.
     pub(crate) fn settle(&mut self) {
         for undo in std::mem::take(&mut self.undo) {
@@ -141,6 +154,7 @@ impl<V: StateValue> Store<V> {
                 self.release(undo.slot);
             }
         }
+        self.change_bytes = 0;
         self.transaction += 1;
     }
 
@@ -156,6 +170,7 @@ impl<V: StateValue> Store<V> {
                 None => self.release(undo.slot),
             }
         }
+        self.change_bytes = 0;
         self.transaction += 1;
     }
 
@@ -285,6 +300,12 @@ mod tests {
         }
         let changes: Vec<_> = store.changes().map(|(key, value)| (key, value.copied())).collect();
         assert_eq!(changes, [(&b"a"[..], Some(5))]);
+        assert_eq!(store.change_bytes(), 1 + 8 + CHANGE_OVERHEAD_BYTES);
+        store.settle();
+        assert_eq!(store.change_bytes(), 0);
+        store.change(b"b");
+        store.roll_back();
+        assert_eq!(store.change_bytes(), 0);
     }
 
     #[test]

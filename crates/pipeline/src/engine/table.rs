@@ -13,13 +13,13 @@ use client::options::{ConsumerOptions, Isolation};
 use client::{Client, Consumer};
 use runtime::channel::WatchReceiver;
 use runtime::{task, timer};
+use topology::plan::Table;
 
 use super::error::EngineError;
 use super::view::TableView;
 use crate::limits::{
     DECODED_BATCH_BYTES_MAX, SINK_BATCH_RECORDS_MAX, SINK_BUSY_RETRIES_MAX, SINK_BUSY_WAIT_MS,
 };
-use crate::plan::Table;
 use crate::sink::{Claim, Opened, Position, Sink, SinkError, SinkRecord, Written};
 
 /// A sink that several starts share, one after the other.

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use protocol::record::Record;
+use topology::expression::RecordFacts;
+use topology::plan::InputKind;
+
 use super::chain::{ChainState, Counters, Desk, NodeState};
 use super::code::StageCode;
 use super::flow::{Flow, Halt, Outlet};
 use super::marker::Marker;
 use super::watermark::{Input, NO_TIME, Watermark};
-use crate::expression::RecordFacts;
-use crate::plan::InputKind;
-
-use protocol::record::Record;
 
 /// How far a task has come on one of its inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -330,6 +330,17 @@ impl Task {
             NodeState::None | NodeState::Count(_) => 0,
         });
         open.sum()
+    }
+
+    /// What its changelogs will get for what has changed since the last commit, roughly, in bytes.
+    pub(crate) fn change_bytes(&self) -> usize {
+        let bytes = self.state.nodes.iter().map(|node| match node {
+            NodeState::Count(store) => store.change_bytes(),
+            NodeState::WindowCount(windows) => windows.store.change_bytes(),
+            NodeState::Average(windows) => windows.store.change_bytes(),
+            NodeState::None => 0,
+        });
+        bytes.sum()
     }
 
     /// Memory of its state, roughly, in bytes.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use client::admin::TopicSpec;
 use client::{Client, ClientError};
+use topology::plan::{Partitions, Plan, TopicPlan};
 
 use super::error::EngineError;
-use crate::plan::{Partitions, Plan, TopicPlan};
 
 /// Count of partitions by topic.
 pub(crate) type Counts = BTreeMap<String, i32>;

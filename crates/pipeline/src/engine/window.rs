@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use topology::spec::Window;
+
 use super::chain::Span;
 use super::render;
 use super::state::{StateValue, Store};
-use crate::spec::Window;
 
 const END_BYTES: usize = 8;
 
@@ -115,8 +116,9 @@ pub(crate) fn ends_of(window: &Window, time_ms: i64) -> impl Iterator<Item = i64
 
 #[cfg(test)]
 mod tests {
+    use topology::spec::Emit;
+
     use super::*;
-    use crate::spec::Emit;
 
     fn window(size_ms: u64, every_ms: u64) -> Window {
         Window { size_ms, every_ms, grace_ms: 0, emit: Emit::Final, implied: false }

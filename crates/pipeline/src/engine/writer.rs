@@ -153,6 +153,14 @@ impl Writer {
         }
     }
 
+    /// Bytes that were taken and are not acknowledged yet.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        match self {
+            Self::ExactlyOnce(producer) => producer.buffered_bytes(),
+            Self::AtLeastOnce(plain) => plain.bytes.len(),
+        }
+    }
+
     /// Hands on what was taken, between input batches.
     pub(crate) async fn drain(&mut self) -> Result<(), ClientError> {
         match self {

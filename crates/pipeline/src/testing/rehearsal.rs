@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use protocol::record::{Headers, Record};
+use topology::plan::{InputKind, Plan};
+use topology::spec::{TestCase, TestRecord};
 
 use super::TestOutput;
 use crate::engine::RecordFailure;
@@ -12,8 +14,6 @@ use crate::engine::code::StageCode;
 use crate::engine::flow::{Halt, Out, Outlet, OutletError, shown};
 use crate::engine::marker::Marker;
 use crate::engine::task::{Position, Task};
-use crate::plan::{InputKind, Plan};
-use crate::spec::{TestCase, TestRecord};
 
 /// Runs a case and tells what came out of the task that it looks at, or of all.
 /// Records that name no topic are those of `first`.

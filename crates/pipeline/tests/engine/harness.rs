@@ -10,14 +10,14 @@ use client::admin::OffsetAt;
 use client::options::{ConsumerOptions, Isolation, ProducerOptions};
 use client::producer::Record;
 use client::{Client, ClientOptions};
-use pipeline::diagnose::Sources;
 use pipeline::engine::{
     Claimant, Engine, EngineError, EngineOptions, Mode, PipelineView, StateFolder,
 };
-use pipeline::plan::Plan;
-use pipeline::spec;
 use runtime::boot::Executor;
 use testkit::broker::TestBroker;
+use topology::diagnose::Sources;
+use topology::plan::Plan;
+use topology::spec;
 
 pub(crate) fn plan(text: &str) -> Plan {
     let sources = Sources::single("test.yaml", text);

@@ -1,7 +1,7 @@
 //! How a pipeline would run, in words.
 
-use pipeline::plan::{InputKind, Output, Partitions, Plan, Stage, TopicPlan, TopicRole};
-use pipeline::spec::{Spec, duration_text};
+use topology::plan::{InputKind, Output, Partitions, Plan, Stage, TopicPlan, TopicRole};
+use topology::spec::{Spec, duration_text};
 
 use crate::render::table::{Align, Table};
 

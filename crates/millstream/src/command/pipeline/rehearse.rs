@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use pipeline::diagnose::Sources;
-use pipeline::spec::{TestRecord, timestamp_text};
 use pipeline::testing::{self, CaseResult, Outcome, TestOutput};
+use topology::diagnose::Sources;
+use topology::spec::{TestRecord, timestamp_text};
 
 use super::FileArgs;
 use crate::cli::Stage;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use pipeline::engine::reset::Reset;
-use pipeline::plan::Plan;
+use topology::plan::Plan;
 
 use super::FileArgs;
 use crate::cli::Stage;

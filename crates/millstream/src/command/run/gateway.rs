@@ -8,11 +8,11 @@ use ::gateway::outlet::{Outlet, OutletRecord};
 use client::options::ProducerOptions;
 use client::producer::Record;
 use client::{Client, ClientError, Producer};
-use pipeline::plan::{Gateway, Plan};
 use runtime::channel::{self, Receiver};
 use runtime::shutdown::Shutdown;
 use runtime::task::{self, Task};
 use runtime::timer;
+use topology::plan::{Gateway, Plan};
 
 use super::Handle;
 use crate::cluster::World;

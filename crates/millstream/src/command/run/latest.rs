@@ -7,11 +7,11 @@ use std::time::Duration;
 use client::admin::OffsetAt;
 use client::options::{ConsumerOptions, Isolation};
 use client::{Client, ClientError};
-use pipeline::plan::{Output, Plan};
-use pipeline::spec::TaskKind;
 use protocol::record::Batch;
 use runtime::task::{self, Task};
 use runtime::timer;
+use topology::plan::{Output, Plan};
+use topology::spec::TaskKind;
 
 use crate::render::view::AverageLine;
 

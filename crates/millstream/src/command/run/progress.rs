@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use base::cast;
 use base::clock::Clock;
 use pipeline::engine::PipelineView;
-use pipeline::plan::{InputKind, Output, Plan};
+use topology::plan::{InputKind, Output, Plan};
 
 use super::latest::Latest;
 use crate::cluster::World;
@@ -65,7 +65,7 @@ impl Progress {
 
     /// The time of day, UTC.
     pub(super) fn time(&self) -> String {
-        let text = pipeline::spec::timestamp_text(self.clock.unix_ms());
+        let text = topology::spec::timestamp_text(self.clock.unix_ms());
         text.get(11..19).unwrap_or_default().to_owned()
     }
 
@@ -141,7 +141,7 @@ impl Progress {
             .stages
             .iter()
             .flat_map(|stage| stage.operators.iter().map(move |operator| (stage, operator)));
-        let line = |(stage, operator): (&pipeline::plan::Stage, &pipeline::plan::Operator)| {
+        let line = |(stage, operator): (&topology::plan::Stage, &topology::plan::Operator)| {
             let task = view.tasks.get(&operator.task).copied().unwrap_or_default();
             let rate = rates.get(&operator.task).copied().unwrap_or_default();
             let lag = view.lags.get(&stage.id).filter(|_| operator.task == stage.id);
@@ -182,7 +182,7 @@ impl Progress {
     }
 
     fn tables(&self, view: &PipelineView) -> Vec<TableLine> {
-        let line = |table: &pipeline::plan::Table| TableLine {
+        let line = |table: &topology::plan::Table| TableLine {
             table: table.table.clone(),
             file: table.file.clone(),
             rows: view.tables.get(&table.sink).map_or(0, |it| it.rows_upserted),

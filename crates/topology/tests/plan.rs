@@ -1,9 +1,9 @@
 //! Specs in, plans out.
 
-use pipeline::diagnose::Sources;
-use pipeline::plan::{Change, Input, InputKind, Outline, Output, Partitions, Plan, compare};
-use pipeline::spec::parse;
 use proptest::prelude::*;
+use topology::diagnose::Sources;
+use topology::plan::{Change, Input, InputKind, Outline, Output, Partitions, Plan, compare};
+use topology::spec::parse;
 
 fn plan(text: &str) -> Plan {
     let parsed = parse(&Sources::single("p.yaml", text), &|_| None);
@@ -325,10 +325,10 @@ proptest! {
         if let Some(spec) = parsed.spec {
             let plan = Plan::of(&spec);
             prop_assert_eq!(Outline::parse(&Outline::of(&plan).to_text()), Ok(Outline::of(&plan)));
-            prop_assert!(!pipeline::spec::upgrade(&spec).is_empty());
-            prop_assert!(!pipeline::lint::check(&spec).is_empty());
-            let picture = pipeline::graph::Picture::of(&spec);
-            let _ = pipeline::graph::draw(&picture, pipeline::graph::Ink::Boxes, 80); // No panic.
+            prop_assert!(!topology::spec::upgrade(&spec).is_empty());
+            prop_assert!(!topology::lint::check(&spec).is_empty());
+            let picture = topology::graph::Picture::of(&spec);
+            let _ = topology::graph::draw(&picture, topology::graph::Ink::Boxes, 80); // No panic.
         }
     }
 }

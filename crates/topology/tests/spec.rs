@@ -1,8 +1,8 @@
 //! Pipeline files in, specs and messages out.
 
-use pipeline::diagnose::{Look, Paint, Sources, render};
-use pipeline::spec::{Edges, Form, Format, Spec, TaskKind, parse, upgrade};
 use proptest::prelude::*;
+use topology::diagnose::{Look, Paint, Sources, render};
+use topology::spec::{Edges, Form, Format, Spec, TaskKind, parse, upgrade};
 
 fn problems(text: &str) -> String {
     let sources = Sources::single("pipeline.yaml", text);

@@ -1,10 +1,9 @@
 //! Pipelines that do not fit together, and what is said about them.
 
-use pipeline::diagnose::{Diagnostic, Look, Paint, Sources, render, render_json};
-use pipeline::graph::{Ink, Picture, draw};
-use pipeline::lint::load;
-use pipeline::plan::Plan;
-use pipeline::testing::Outcome;
+use topology::diagnose::{Diagnostic, Look, Paint, Sources, render, render_json};
+use topology::graph::{Ink, Picture, draw};
+use topology::lint::load;
+use topology::plan::Plan;
 
 fn diagnostics(text: &str) -> (Vec<Diagnostic>, Sources) {
     let sources = Sources::single("p.yaml", text);
@@ -199,9 +198,6 @@ fn the_examples_are_clean() {
             let notes = render(&loaded.remarks, &sources, Look::Plain, Paint::Off);
             assert!(!notes.contains("warning"), "{notes}");
             assert!(!loaded.spec.tests.is_empty(), "{name} has no tests");
-            for case in pipeline::testing::run(&loaded.spec) {
-                assert_eq!(case.outcome, Outcome::Passed, "{name}: {}", case.name);
-            }
             assert!(!Plan::of(&loaded.spec).stages.is_empty());
             seen += 1;
         }

@@ -1,9 +1,9 @@
 //! Pipelines in, pictures out.
 
-use pipeline::diagnose::Sources;
-use pipeline::graph::{Ink, Picture, dot, draw, mermaid};
-use pipeline::spec::parse;
 use proptest::prelude::*;
+use topology::diagnose::Sources;
+use topology::graph::{Ink, Picture, dot, draw, mermaid};
+use topology::spec::parse;
 
 fn picture(text: &str) -> Picture {
     let parsed = parse(&Sources::single("p.yaml", text), &|_| None);

@@ -2,6 +2,8 @@
 
 use std::fmt::Debug;
 
+use protocol::record;
+
 /// The headers of a record.
 pub trait Headers: Debug {
     /// The value of the last header of this name, as Kafka's clients look headers up.
@@ -15,6 +17,13 @@ pub struct NoHeaders;
 impl Headers for NoHeaders {
     fn last(&self, _name: &str) -> Option<&[u8]> {
         None
+    }
+}
+
+/// As they lie in a batch.
+impl Headers for record::Headers<'_> {
+    fn last(&self, name: &str) -> Option<&[u8]> {
+        record::Headers::last(self, name.as_bytes()).flatten()
     }
 }
 
