@@ -248,6 +248,28 @@ impl TransactionalProducer {
         Ok(())
     }
 
+    /// Tells the coordinator what the transaction writes, as far as it is known: everything that
+    /// was appended to, these partitions, and the positions of these groups. The commit does what
+    /// is left of it; whoever has a moment before it saves the time there.
+    ///
+    /// # Errors
+    /// [`ClientError::NoTransaction`], [`ClientError::UnknownPartition`],
+    /// [`ClientError::Abortable`], [`ClientError::Fenced`], [`ClientError::Fatal`].
+    pub async fn prepare(
+        &mut self,
+        partitions: &[(TopicHandle, i32)],
+        groups: &[&str],
+    ) -> Result<(), ClientError> {
+        for (topic, partition) in partitions {
+            let slot = self.slot(*topic, *partition, "prepare")?;
+            self.machine.announce(slot);
+        }
+        for group in groups {
+            self.offsets.entry((*group).to_owned()).or_default();
+        }
+        self.register().await
+    }
+
     /// Bytes that are buffered or on their way.
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {

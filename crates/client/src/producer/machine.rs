@@ -201,6 +201,13 @@ impl<T> Machine<T> {
         true
     }
 
+    /// A partition will get batches in this transaction: its coordinator may know already.
+    pub(crate) fn announce(&mut self, slot: Slot) {
+        if !self.topics[slot.topic].lanes[slot.partition].is_registered {
+            self.unregistered.insert(slot);
+        }
+    }
+
     /// Partitions with batches that the transaction coordinator does not know of yet.
     pub(crate) fn unregistered(&self) -> &BTreeSet<Slot> {
         &self.unregistered

@@ -128,6 +128,10 @@ impl TransactionalProducer {
     pub(super) async fn commit_offsets(&mut self) -> Result<(), ClientError> {
         let client = self.client.clone();
         for (group, offsets) in std::mem::take(&mut self.offsets) {
+            if offsets.next_offsets.is_empty() {
+                // It was announced, and then nothing came.
+                continue;
+            }
             let mut retry = client.retry().brisk();
             let request = self.offset_commit(&group, &offsets);
             loop {

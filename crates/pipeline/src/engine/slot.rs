@@ -8,6 +8,7 @@
 //!
 //! A slot that is fenced ends and never initialises itself again.
 
+mod pace;
 #[cfg(test)]
 mod slot_test;
 
@@ -31,9 +32,10 @@ use super::snapshot::keeper::Keeper;
 use super::task::{Routes, Task};
 use super::view::{InputView, SlotView};
 use super::writer::{Handles, SlotOutlet, Writer};
+use pace::{Open, Pace};
+
 use crate::limits::{
-    COMMIT_BYTES_MAX, COMMIT_PAUSE_US_MIN, COMMIT_RECORDS_MAX, DECODED_BATCH_BYTES_MAX,
-    SLOT_WAIT_MS_MAX, WRITER_BYTES_MAX, WRITER_FULL_BYTES,
+    DECODED_BATCH_BYTES_MAX, SLOT_WAIT_MS_MAX, WRITER_BYTES_MAX, WRITER_FULL_BYTES,
 };
 
 /// What a slot is told while it runs.
@@ -88,9 +90,8 @@ pub(crate) struct Slot {
     view: Arc<Mutex<SlotView>>,
     clock: Arc<dyn Clock>,
     scratch: Vec<Vec<u8>>,
-    commit_interval_us: u64,
+    pace: Pace,
     open: Option<Open>,
-    last_commit_us: u64,
     /// The end that waits until everything before it is committed.
     failure: Option<RecordFailure>,
     latency: Latency,
@@ -102,16 +103,6 @@ impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Slot({} tasks)", self.tasks.len())
     }
-}
-
-/// The transaction that is under way.
-#[derive(Debug)]
-struct Open {
-    since_us: u64,
-    records: u64,
-    bytes: usize,
-    /// Times of records and how many there were, to be counted once they are committed.
-    times: Vec<(i64, u64)>,
 }
 
 impl Slot {
@@ -141,9 +132,8 @@ impl Slot {
             view: parts.view,
             clock: parts.clock,
             scratch: Vec::new(),
-            commit_interval_us: parts.commit_interval_ms.saturating_mul(1000),
+            pace: Pace::new(parts.commit_interval_ms),
             open: None,
-            last_commit_us: 0,
             failure: None,
             latency: Latency::default(),
             keeper: parts.keeper,
@@ -203,6 +193,8 @@ impl Slot {
         self.advance_time()?;
         if self.is_due(is_quiet) {
             self.commit().await?;
+        } else {
+            self.prepare().await?;
         }
         if let Some(failure) = self.settled_failure() {
             return Ok(Some(SlotEnd::Failed(failure)));
@@ -237,27 +229,41 @@ impl Slot {
 
     /// How long to wait for input.
     fn wait(&self) -> Duration {
-        let Some(open) = self.open.as_ref().filter(|_| self.has_work()) else {
-            return Duration::from_millis(SLOT_WAIT_MS_MAX);
-        };
-        let age_us = self.clock.steady_us().saturating_sub(open.since_us);
-        Duration::from_micros(self.pause_us().saturating_sub(age_us))
+        match self.open.as_ref().filter(|_| self.has_work()) {
+            Some(open) => Duration::from_micros(self.pace.wait_us(open, self.clock.steady_us())),
+            None => Duration::from_millis(SLOT_WAIT_MS_MAX),
+        }
     }
 
-    /// The age at which a transaction is committed when no input waits.
-    fn pause_us(&self) -> u64 {
-        (self.last_commit_us * 2).max(COMMIT_PAUSE_US_MIN).min(self.commit_interval_us)
+    /// Tells the coordinator ahead of the commit what the transaction writes.
+    async fn prepare(&mut self) -> Result<(), Trouble> {
+        let now_us = self.clock.steady_us();
+        let is_due = |open| self.pace.is_preparing_due(open, now_us);
+        if !self.open.as_ref().is_some_and(is_due) || !self.has_work() {
+            return Ok(());
+        }
+        let mut places = Vec::new();
+        let mut groups = Vec::new();
+        for (task, handles) in self.tasks.iter().zip(&self.handles) {
+            if task.has_moved() {
+                groups.push(task.code.stage.group.as_str());
+            }
+            let changed = handles
+                .changelogs
+                .iter()
+                .filter(|(node, _)| changelog::has_changes(&task.state, **node));
+            places.extend(changed.map(|(_, place)| (*place, task.partition)));
+        }
+        self.writer.prepare(&places, &groups).await?;
+        if let Some(open) = &mut self.open {
+            open.is_prepared = true;
+        }
+        Ok(())
     }
 
     fn is_due(&self, is_quiet: bool) -> bool {
-        let Some(open) = &self.open else {
-            return false;
-        };
-        let age_us = self.clock.steady_us().saturating_sub(open.since_us);
-        open.records >= COMMIT_RECORDS_MAX
-            || open.bytes >= COMMIT_BYTES_MAX
-            || age_us >= self.commit_interval_us
-            || (is_quiet && age_us >= self.pause_us())
+        let now_us = self.clock.steady_us();
+        self.open.as_ref().is_some_and(|open| self.pace.is_due(open, now_us, is_quiet))
     }
 
     async fn obey(&mut self, order: Option<Order>) -> Result<(), Trouble> {
@@ -296,8 +302,7 @@ impl Slot {
     fn begin(&mut self) -> Result<(), Trouble> {
         if self.open.is_none() {
             self.writer.begin()?;
-            let since_us = self.clock.steady_us();
-            self.open = Some(Open { since_us, records: 0, bytes: 0, times: Vec::new() });
+            self.open = Some(Open::new(self.clock.steady_us()));
         }
         Ok(())
     }
@@ -476,7 +481,7 @@ impl Slot {
         for task in &mut self.tasks {
             task.settle();
         }
-        self.last_commit_us = self.clock.steady_us().saturating_sub(began_us);
+        self.pace.note(self.clock.steady_us().saturating_sub(began_us));
         self.publish();
         if let Some(keeper) = &mut self.keeper {
             keeper.after_commit(&self.tasks).await;

@@ -145,6 +145,23 @@ impl Writer {
         }
     }
 
+    /// Says ahead of a commit what it will write beside what was appended.
+    pub(crate) async fn prepare(
+        &mut self,
+        places: &[(Place, i32)],
+        groups: &[&str],
+    ) -> Result<(), ClientError> {
+        let Self::ExactlyOnce(producer) = self else {
+            return Ok(());
+        };
+        let transactional = places.iter().filter_map(|(place, partition)| match place {
+            Place::Transactional(topic) => Some((*topic, *partition)),
+            Place::Plain(_) => None,
+        });
+        let partitions: Vec<_> = transactional.collect();
+        producer.prepare(&partitions, groups).await
+    }
+
     /// Whether something was taken since the last commit.
     pub(crate) fn has_records(&self) -> bool {
         match self {
