@@ -3,8 +3,8 @@
 //! It fetches, runs every record through its task's chain, and commits outputs, state changes and
 //! positions in one transaction. It commits when enough has gathered, when the transaction has
 //! grown old, or when no input waits and a short pause has passed: little delay at low load, few
-//! transactions at high load. A pause is never shorter than twice the time of the last commit, so
-//! that commits take at most a third of the time.
+//! transactions at high load. A pause is never shorter than the last commit was, so that commits
+//! take at most half of the time.
 //!
 //! A slot that is fenced ends and never initialises itself again.
 

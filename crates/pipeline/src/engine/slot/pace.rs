@@ -40,10 +40,10 @@ impl Pace {
         self.last_us = took_us;
     }
 
-    /// The age at which a transaction is committed when no input waits. Twice the time of the
-    /// last commit, so that commits take at most a third of the time.
+    /// The age at which a transaction is committed when no input waits. As long as the last commit
+    /// took, so that commits take at most half of the time.
     fn pause_us(&self) -> u64 {
-        (self.last_us * 2).max(COMMIT_PAUSE_US_MIN).min(self.interval_us)
+        self.last_us.max(COMMIT_PAUSE_US_MIN).min(self.interval_us)
     }
 
     /// The age at which the coordinator is told what the transaction writes: late enough to know
@@ -97,10 +97,10 @@ mod tests {
     fn slow_commits_are_further_apart_up_to_the_interval() {
         let mut pace = Pace::new(100);
         let open = Open::new(0);
-        pace.note(10_000);
+        pace.note(20_000);
         assert!(!pace.is_due(&open, 19_999, true));
         assert!(pace.is_due(&open, 20_000, true));
-        pace.note(80_000);
+        pace.note(180_000);
         assert!(!pace.is_due(&open, 99_999, true));
         assert!(pace.is_due(&open, 100_000, false));
     }
