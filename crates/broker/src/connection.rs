@@ -1,9 +1,10 @@
 //! One connection: frames in, answers out in the same order. Knows nothing about any API.
 
 use std::collections::VecDeque;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use base::chunk::Chunk;
@@ -15,7 +16,9 @@ use tracing::{debug, warn};
 
 use crate::broker::Broker;
 use crate::dispatch::{self, Refusal};
-use crate::limits::{CONNECTION_IDLE_MS_MAX, REQUEST_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX};
+use crate::limits::{
+    ANSWER_BYTES_TOGETHER_MAX, CONNECTION_IDLE_MS_MAX, REQUEST_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX,
+};
 use crate::traffic::Budget;
 
 /// An answer in the making; `None` where the request gets none (Produce with acks 0).
@@ -82,9 +85,10 @@ async fn run(
             biased;
             answer = front(&mut pending), if !pending.is_empty() => {
                 pending.pop_front();
-                broker.traffic.count_request();
-                if let Err(end) = send(&mut writer, answer).await {
-                    return end;
+                let sent = send_with_followers(&mut writer, answer, &mut pending);
+                match sent.await {
+                    Ok(count) => broker.traffic.count_requests(count),
+                    Err(end) => return end,
                 }
             }
             read = next(broker, &mut reader), if room => {
@@ -127,6 +131,56 @@ async fn front(pending: &mut VecDeque<Pending>) -> Result<Option<Vec<Chunk>>, Re
         Some(first) => first.answer.as_mut().await,
         None => std::future::pending().await,
     }
+}
+
+/// The next answer, if it is there already.
+async fn front_if_ready(
+    pending: &mut VecDeque<Pending>,
+) -> Option<Result<Option<Vec<Chunk>>, Refusal>> {
+    let ready = poll_fn(|context| match pending.front_mut() {
+        Some(first) => match first.answer.as_mut().poll(context) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending => Poll::Ready(None),
+        },
+        None => Poll::Ready(None),
+    });
+    let answer = ready.await?;
+    pending.pop_front();
+    Some(answer)
+}
+
+/// Sends an answer, and with it those behind it that are ready as well: a group commit answers
+/// many requests at once, and a packet for each would cost both sides more than the rest. Tells
+/// how many there were.
+async fn send_with_followers(
+    writer: &mut FrameWriter,
+    answer: Result<Option<Vec<Chunk>>, Refusal>,
+    pending: &mut VecDeque<Pending>,
+) -> Result<u64, End> {
+    let mut frames: Vec<Vec<Chunk>> = Vec::new();
+    let mut count = 0;
+    let mut bytes = 0;
+    let mut next = Some(answer);
+    let mut refusal = None;
+    while let Some(answer) = next.take() {
+        count += 1;
+        match answer {
+            Ok(frame) => {
+                let frame = frame.into_iter().inspect(|chunks| bytes += size(chunks));
+                frames.extend(frame);
+                if bytes < ANSWER_BYTES_TOGETHER_MAX {
+                    next = front_if_ready(pending).await;
+                }
+            }
+            Err(cause) => refusal = Some(cause),
+        }
+    }
+    writer.write_all(&frames).await.map_err(End::Write)?;
+    refusal.map_or(Ok(count), |cause| Err(End::Refused(cause)))
+}
+
+fn size(chunks: &[Chunk]) -> usize {
+    chunks.iter().map(Chunk::len).sum()
 }
 
 async fn send(

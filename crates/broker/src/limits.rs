@@ -15,6 +15,10 @@ pub const REQUESTS_IN_FLIGHT_MAX: usize = 64;
 /// the largest beside the usual ones, within the memory that a broker may take.
 pub const REQUEST_BYTES_IN_FLIGHT_MAX: usize = 128 << 20;
 
+/// Bytes of answers that are gathered into one write: many small ones go together, and a large one
+/// does not wait for those behind it.
+pub const ANSWER_BYTES_TOGETHER_MAX: usize = 64 << 10;
+
 /// Requests up to this size do not count as bytes in flight: the limit on their number does.
 pub const SMALL_REQUEST_BYTES_MAX: usize = 16 << 10;
 

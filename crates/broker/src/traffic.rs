@@ -61,8 +61,8 @@ impl Traffic {
         Arc::clone(&self.bytes).acquire_many_owned(units).await.ok()
     }
 
-    pub(crate) fn count_request(&self) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn count_requests(&self, count: u64) {
+        self.requests.fetch_add(count, Ordering::Relaxed);
     }
 
     pub(crate) fn requests(&self) -> u64 {

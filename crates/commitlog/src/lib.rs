@@ -1,7 +1,7 @@
 //! The log on disk: batches in, batches out, nothing acknowledged is ever lost.
 //!
 //! A [`Queue`] takes [`Command`]s from anybody; one [`Flusher`] owns every log, writes all that is
-//! queued, flushes each file once and answers. Any number of threads read through [`LogReader`]s
+//! queued, flushes each file once and answers, on its own thread or on a borrowed one. Any number of threads read through [`LogReader`]s
 //! and never wait for a flush. The layout is Kafka's (LAYOUT.md).
 //!
 //! Invariants: bytes are stored as they came, but for offsets and leader epoch; what is answered

@@ -127,9 +127,22 @@ impl FrameWriter {
     /// # Errors
     /// The connection's, or that of a file that a chunk lies in.
     pub async fn write(&mut self, chunks: &[Chunk]) -> io::Result<()> {
+        self.write_all(&[chunks]).await
+    }
+
+    /// Sends frames one behind the other, in as few packets as that takes.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub async fn write_all<F: AsRef<[Chunk]>>(&mut self, frames: &[F]) -> io::Result<()> {
         match &mut self.kind {
-            WriterKind::Tcp(writer) => writer.write(chunks).await,
-            WriterKind::Memory(writer) => writer.write(chunks).await,
+            WriterKind::Tcp(writer) => writer.write(frames).await,
+            WriterKind::Memory(writer) => {
+                for frame in frames {
+                    writer.write(frame.as_ref()).await?;
+                }
+                Ok(())
+            }
         }
     }
 }

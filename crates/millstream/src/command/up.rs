@@ -80,6 +80,7 @@ pub(crate) fn run(args: &UpArgs, stage: &mut Stage) -> Result<Exit, Failure> {
     let clock = SystemClock::new();
     let folder = folder(args, &stage.settings);
     let options = broker_options(&stage.settings, folder.path.clone())?;
+    // The other half of the processors is for the disk's threads, and for those who are served.
     let executor = Executor::new(thread::parallelism().div_ceil(2))
         .map_err(|error| failed::machine(&error))?;
     executor.block_on(async {

@@ -125,21 +125,25 @@ pub(super) struct TcpFrameWriter {
 }
 
 impl TcpFrameWriter {
-    pub(super) async fn write(&mut self, chunks: &[Chunk]) -> io::Result<()> {
-        let len: usize = chunks.iter().map(Chunk::len).sum();
-        let len = i32::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let mut pending = vec![Bytes::copy_from_slice(&len.to_be_bytes())];
-        for chunk in chunks {
-            match chunk {
-                Chunk::Bytes(bytes) => pending.push(bytes.clone()),
-                // A packet of its own costs more than the copy, on both sides.
-                Chunk::File(range) if range.len <= SENDFILE_BYTES_MIN => {
-                    pending.push(range.read()?);
-                }
-                Chunk::File(range) => {
-                    self.write_bytes(&pending).await?;
-                    pending.clear();
-                    self.write_file(range).await?;
+    pub(super) async fn write<F: AsRef<[Chunk]>>(&mut self, frames: &[F]) -> io::Result<()> {
+        let mut pending = Vec::new();
+        for frame in frames {
+            let chunks = frame.as_ref();
+            let len: usize = chunks.iter().map(Chunk::len).sum();
+            let len = i32::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
+            pending.push(Bytes::copy_from_slice(&len.to_be_bytes()));
+            for chunk in chunks {
+                match chunk {
+                    Chunk::Bytes(bytes) => pending.push(bytes.clone()),
+                    // A packet of its own costs more than the copy, on both sides.
+                    Chunk::File(range) if range.len <= SENDFILE_BYTES_MIN => {
+                        pending.push(range.read()?);
+                    }
+                    Chunk::File(range) => {
+                        self.write_bytes(&pending).await?;
+                        pending.clear();
+                        self.write_file(range).await?;
+                    }
                 }
             }
         }
