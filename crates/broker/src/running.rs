@@ -71,7 +71,7 @@ impl Running {
         let (folder, queue, report) = folder::open(&options, &world, &watches).await?;
         let (trigger, end) = shutdown::pair();
         let store = Store::new(queue);
-        let helper = task::spawn("store helper", store.clone().help(end.clone()));
+        let helper = task::spawn("store lender", store.clone().help(end.clone()));
         let partitions = Arc::new(Partitions::new(store, watches));
         let parts = Parts {
             partitions: Arc::clone(&partitions),

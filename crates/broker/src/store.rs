@@ -25,13 +25,13 @@ pub(crate) type AppendResult = Result<Appended, AppendError>;
 pub(crate) struct Store {
     queue: Queue,
     room: Arc<Room>,
-    helper: Arc<Helper>,
+    lender: Arc<Lender>,
 }
 
 /// A task that works the queue off itself while it is short, instead of waking the flusher's
 /// thread and being woken by it: that halves what a small request costs.
 #[derive(Debug, Default)]
-struct Helper {
+struct Lender {
     is_there: AtomicBool,
     wanted: Notify,
 }
@@ -83,15 +83,15 @@ impl Drop for OnDone {
 
 impl Store {
     pub(crate) fn new(queue: Queue) -> Self {
-        Self { queue, room: Arc::default(), helper: Arc::default() }
+        Self { queue, room: Arc::default(), lender: Arc::default() }
     }
 
     /// Lends the executor's threads to the flusher while the queue is short.
     pub(crate) async fn help(self, mut end: Shutdown) {
-        self.helper.is_there.store(true, Ordering::SeqCst);
+        self.lender.is_there.store(true, Ordering::SeqCst);
         loop {
             runtime::select! {
-                () = self.helper.wanted.notified() => {}
+                () = self.lender.wanted.notified() => {}
                 () = end.requested() => break,
             }
             // Whoever else is ready puts his requests into the queue first, and those whose bytes
@@ -99,17 +99,17 @@ impl Store {
             task::yield_now().await;
             self.queue.lend();
         }
-        self.helper.is_there.store(false, Ordering::SeqCst);
+        self.lender.is_there.store(false, Ordering::SeqCst);
         self.queue.lend();
     }
 
     fn try_submit(&self, command: Command) -> Result<(), QueueRefusal> {
         let is_append = matches!(command, Command::Append { .. });
-        if !is_append || !self.helper.is_there.load(Ordering::SeqCst) {
+        if !is_append || !self.lender.is_there.load(Ordering::SeqCst) {
             return self.queue.try_submit(command);
         }
         if self.queue.try_submit_lending(command)? == Submitted::Silent {
-            self.helper.wanted.notify_one();
+            self.lender.wanted.notify_one();
         }
         Ok(())
     }

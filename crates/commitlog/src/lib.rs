@@ -1,8 +1,9 @@
 //! The log on disk: batches in, batches out, nothing acknowledged is ever lost.
 //!
 //! A [`Queue`] takes [`Command`]s from anybody; one [`Flusher`] owns every log, writes all that is
-//! queued, flushes each file once and answers, on its own thread or on a borrowed one. Any number of threads read through [`LogReader`]s
-//! and never wait for a flush. The layout is Kafka's (LAYOUT.md).
+//! queued, flushes each file once and answers, on its own thread or on a borrowed one. Any number
+//! of threads read through [`LogReader`]s and never wait for a flush. The layout is Kafka's
+//! (LAYOUT.md).
 //!
 //! Invariants: bytes are stored as they came, but for offsets and leader epoch; what is answered
 //! is as durable as was promised; readers see only that; an offset is never given to other bytes;
