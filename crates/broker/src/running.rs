@@ -71,7 +71,7 @@ impl Running {
         let (folder, queue, report) = folder::open(&options, &world, &watches).await?;
         let (trigger, end) = shutdown::pair();
         let store = Store::new(queue);
-        let helper = task::spawn("store lender", store.clone().help(end.clone()));
+        let lender = task::spawn("store lender", store.clone().help(end.clone()));
         let partitions = Arc::new(Partitions::new(store, watches));
         let parts = Parts {
             partitions: Arc::clone(&partitions),
@@ -101,7 +101,7 @@ impl Running {
                 task::spawn("accept", accept(Arc::clone(&broker), listener, end.clone()))
             })
             .collect();
-        let upkeep = [upkeep, helper];
+        let upkeep = [upkeep, lender];
         Ok(Self { broker, folder, connector, address, trigger, doors, upkeep, coordinators })
     }
 
