@@ -171,7 +171,13 @@ mod tests {
         let crew = Crew::new("crew", 1).unwrap();
         let barrier = Arc::new(std::sync::Barrier::new(2));
         let pieces = vec![Arc::clone(&barrier), barrier];
-        assert_eq!(crew.each(pieces, |barrier| drop(barrier.wait())).len(), 2);
+        assert_eq!(
+            crew.each(pieces, |barrier| {
+                barrier.wait();
+            })
+            .len(),
+            2
+        );
     }
 
     #[test]

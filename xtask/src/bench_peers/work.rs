@@ -23,7 +23,7 @@ const START_MAX: Duration = Duration::from_secs(60);
 /// Records before the first row of a broker: a cold virtual machine costs several times as much.
 const WARM: Amount = Amount { full: 15_000_000, quick: 100_000 };
 /// What a pipeline reads.
-const PIPELINE: Amount = Amount { full: 8_000_000, quick: 1_000_000 };
+const PIPELINE: Amount = Amount { full: 4_000_000, quick: 1_000_000 };
 /// Seconds of the end to end row that are measured.
 const END_TO_END_S: Amount = Amount { full: 20, quick: 3 };
 /// The topic that pipelines read.
