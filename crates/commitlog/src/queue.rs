@@ -49,6 +49,12 @@ struct Waiting {
     may_lend: bool,
 }
 
+impl Waiting {
+    fn has_only_appends(&self) -> bool {
+        self.commands.iter().all(|command| matches!(command, Command::Append { .. }))
+    }
+}
+
 /// What the flusher finds when it looks.
 #[derive(Debug)]
 pub(crate) enum Look {
@@ -195,6 +201,10 @@ impl Shared {
     /// A round on a borrowed thread, unless somebody else is at work: that round may have begun
     /// before the last command came, so the flusher looks again.
     fn lend(&self) {
+        if !self.lock().has_only_appends() {
+            // Opening, cutting and removing logs takes longer than anybody may be held up.
+            return self.ring();
+        }
         let at_work = match self.flusher.try_lock() {
             Ok(mut place) => {
                 let Some(flusher) = place.as_mut() else { return };

@@ -64,3 +64,7 @@ pub const WRITER_FULL_BYTES: usize = WRITER_BYTES_MAX / 2;
 /// How often a pipeline without transactions, which nobody can fence, looks whether another
 /// process has taken it over, in milliseconds.
 pub const CLAIM_LOOK_MS: u64 = 1_000;
+
+/// Milliseconds between two deletions of what was worked off in edge topics; as Kafka Streams'
+/// `repartition.purge.interval.ms`.
+pub const EDGE_PURGE_EVERY_MS: u64 = 30_000;

@@ -21,6 +21,7 @@ use super::ledger::{self, Ledger, transactional_id};
 use super::restore::{Aids, restore};
 use super::runner::{Mode, Shared};
 use super::slot::{Order, Slot, SlotEnd, SlotParts};
+use super::purge::Purge;
 use super::snapshot::keeper::{Keeper, KeeperParts, StateFolder};
 use super::table::{self, FeederParts, Goal};
 use super::task::{Position, Task};
@@ -140,6 +141,7 @@ impl<'a> Attempt<'a> {
                 clock: Arc::clone(&shared.clock),
                 commit_interval_ms: shared.plan.commit_interval_ms,
                 keeper: shared.state.clone().map(|folder| keeper(shared, folder)),
+                purge: Purge::new(shared.client.clone(), Arc::clone(&shared.clock)),
             };
             let running = Slot::new(parts).await?;
             self.orders.push(sender);

@@ -28,6 +28,7 @@ use super::changelog;
 use super::flow::{Halt, Outlet, OutletError, RecordFailure};
 use super::latency::Latency;
 use super::marker;
+use super::purge::Purge;
 use super::snapshot::keeper::Keeper;
 use super::task::{Routes, Task};
 use super::view::{InputView, SlotView};
@@ -76,6 +77,7 @@ pub(crate) struct SlotParts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) commit_interval_ms: u64,
     pub(crate) keeper: Option<Keeper>,
+    pub(crate) purge: Purge,
 }
 
 /// A worker with its tasks.
@@ -96,6 +98,7 @@ pub(crate) struct Slot {
     failure: Option<RecordFailure>,
     latency: Latency,
     keeper: Option<Keeper>,
+    purge: Purge,
     is_stopping: bool,
 }
 
@@ -137,6 +140,7 @@ impl Slot {
             failure: None,
             latency: Latency::default(),
             keeper: parts.keeper,
+            purge: parts.purge,
             is_stopping: false,
         };
         slot.assign();
@@ -204,6 +208,7 @@ impl Slot {
             if let Some(keeper) = &mut self.keeper {
                 keeper.at_end(&self.tasks).await;
             }
+            self.purge.at_end(&self.tasks).await;
             return Ok(Some(SlotEnd::Stopped));
         }
         Ok(None)
@@ -486,6 +491,7 @@ impl Slot {
         if let Some(keeper) = &mut self.keeper {
             keeper.after_commit(&self.tasks).await;
         }
+        self.purge.after_commit(&self.tasks);
         Ok(())
     }
 

@@ -106,10 +106,12 @@ pub(crate) async fn each_record(
     // Up to the high watermark: the markers of the last transaction may still be on their way.
     let isolation = Isolation::ReadUncommitted;
     let ends = admin.list_offsets(&places, OffsetAt::Latest, isolation).await.unwrap();
+    let starts = admin.list_offsets(&places, OffsetAt::Earliest, isolation).await.unwrap();
     let isolation = Isolation::ReadCommitted;
     let mut consumer = client.consumer(ConsumerOptions { isolation, ..Default::default() });
-    consumer.assign(places.iter().map(|(topic, partition)| (*topic, *partition, 0)));
-    let mut next = vec![0; places.len()];
+    let from = starts.iter().map(|((topic, partition), start)| (topic, *partition, start.offset));
+    consumer.assign(from.clone().map(|(topic, partition, from)| (topic.as_str(), partition, from)));
+    let mut next: Vec<i64> = from.map(|(_, _, from)| from).collect();
     let is_done = |next: &[i64]| {
         ends.iter()
             .all(|((_, partition), end)| next[usize::try_from(*partition).unwrap()] >= end.offset)

@@ -79,6 +79,7 @@ async fn slot(client: &Client) -> (Slot, Sender<Order>) {
         clock: Arc::new(SystemClock::new()),
         commit_interval_ms: 100,
         keeper: None,
+        purge: Purge::new(client.clone(), Arc::new(SystemClock::new())),
     });
     (slot.await.unwrap(), sender)
 }
