@@ -3,7 +3,8 @@
 //! Three forms are read: a bare list of tasks, a configuration with the list inside or beside it,
 //! and the full form (`version: 1`). All of them end in the same [`Spec`]. Reading checks shapes,
 //! words, units and expressions; how the parts fit together is `lint`'s matter. Nothing here
-//! touches files or the environment: variables come through a lookup function.
+//! touches files or the environment: variables come through a lookup function. The grammar is told
+//! to editors by a schema that is made of the readers' tables.
 
 mod cases;
 mod edges;
@@ -13,6 +14,7 @@ mod legacy;
 mod names;
 mod node;
 mod reader;
+mod schema;
 mod task;
 mod units;
 mod upgrade;
@@ -21,6 +23,7 @@ mod wording;
 use std::collections::BTreeMap;
 
 pub use crate::timestamp::{timestamp_ms, timestamp_text, write_timestamp};
+pub use schema::{SCHEMA_ID, schema, schema_line};
 pub use units::duration_text;
 pub use upgrade::upgrade;
 
@@ -419,6 +422,9 @@ pub fn parse(sources: &Sources, lookup: Lookup<'_>) -> Parsed {
     Parsed { spec, diagnostics: reader.into_diagnostics() }
 }
 
+/// The fields by which a mapping is known for the full form.
+const FULL_FIELDS: [&str; 5] = ["version", "tasks", "source", "sources", "ingest"];
+
 /// Which forms the given files are.
 enum Shape<'n> {
     Legacy { tasks: Option<&'n node::Node>, config: Option<&'n node::Node> },
@@ -429,9 +435,10 @@ enum Shape<'n> {
 fn decide(nodes: &[node::Node]) -> Result<Shape<'_>, Diagnostic> {
     let is_list = |node: &node::Node| matches!(node.kind, node::Kind::Sequence(_));
     let is_full = |node: &node::Node| match &node.kind {
-        node::Kind::Mapping(entries) => entries.iter().any(|(key, _)| {
-            matches!(key.scalar(), Some("version" | "tasks" | "source" | "sources" | "ingest"))
-        }),
+        node::Kind::Mapping(entries) => {
+            let mut names = entries.iter().filter_map(|(key, _)| key.scalar());
+            names.any(|name| FULL_FIELDS.contains(&name))
+        }
         node::Kind::Scalar { .. } | node::Kind::Sequence(_) => false,
     };
     let wrong = |span: Span, title: &str| {

@@ -1,5 +1,14 @@
 //! Pipeline files in, specs and messages out.
 
+#![expect(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+
+#[path = "spec/pattern.rs"]
+mod pattern;
+#[path = "spec/schema.rs"]
+mod schema;
+#[path = "spec/validator.rs"]
+mod validator;
+
 use proptest::prelude::*;
 use topology::diagnose::{Look, Paint, Sources, render};
 use topology::spec::{Edges, Form, Format, Spec, TaskKind, parse, upgrade};
@@ -64,9 +73,7 @@ fn the_full_form_is_read_completely() {
     assert_eq!(value, Some("{\"device_id\":\"d1\",\"temp_c\":20.0}"));
 }
 
-#[test]
-fn the_bare_list_is_read() {
-    let text = "\
+const LIST: &str = "\
 - id: ingest
   type: forward
   to: [total, hits, mean]
@@ -80,7 +87,10 @@ fn the_bare_list_is_read() {
 - id: mean
   type: average
 ";
-    let sources = Sources::single("tasks.yaml", text);
+
+#[test]
+fn the_bare_list_is_read() {
+    let sources = Sources::single("tasks.yaml", LIST);
     let parsed = parse(&sources, &|_| None);
     assert_eq!(parsed.diagnostics, []);
     let spec = parsed.spec.unwrap();
@@ -91,14 +101,15 @@ fn the_bare_list_is_read() {
     assert_eq!(spec.tasks[3].to, None);
 }
 
+const CONFIG: &str = "broker: localhost:9092\ntask_managers_number: 3\nparallelism: 2\n\
+                      source_topic: numbers\nsink_topic: results\nedges: topics\n";
+
 #[test]
 fn a_configuration_may_hold_the_list_or_stand_beside_it() {
-    let config = "broker: localhost:9092\ntask_managers_number: 3\nparallelism: 2\n\
-                  source_topic: numbers\nsink_topic: results\nedges: topics\n";
     let list = "[{ id: a, type: sum, to: [sink] }]";
-    let inside = format!("{config}pipeline:\n  - {{ id: a, type: sum, to: [sink] }}\n");
+    let inside = format!("{CONFIG}pipeline:\n  - {{ id: a, type: sum, to: [sink] }}\n");
     let mut beside = Sources::single("tasks.yaml", list);
-    assert_eq!(beside.add("config.yaml", config), 1);
+    assert_eq!(beside.add("config.yaml", CONFIG), 1);
     for sources in [Sources::single("tasks.yaml", &inside), beside] {
         let parsed = parse(&sources, &|_| None);
         assert_eq!(render(&parsed.diagnostics, &sources, Look::Plain, Paint::Off), "");
@@ -146,11 +157,12 @@ sinks: {}
     assert!(found.contains("pipeline.yaml:6:22: error[MS-1004]"), "{found}");
 }
 
+const VARIABLES: &str = "version: 1\nname: ${NAME}\nsource: ${TOPIC:-in}\ntasks:\n  \
+                         - { id: a, type: forward, to: \"${TARGET}\" }\nsink: { kafka: out }\n";
+
 #[test]
 fn variables_are_replaced_in_scalars_only() {
-    let text = "version: 1\nname: ${NAME}\nsource: ${TOPIC:-in}\ntasks:\n  \
-                - { id: a, type: forward, to: \"${TARGET}\" }\nsink: { kafka: out }\n";
-    let sources = Sources::single("p.yaml", text);
+    let sources = Sources::single("p.yaml", VARIABLES);
     let lookup = |name: &str| match name {
         "NAME" => Some("live".to_owned()),
         "TARGET" => Some("[a, b]".to_owned()),
@@ -162,7 +174,7 @@ fn variables_are_replaced_in_scalars_only() {
     let targets: Vec<&str> =
         spec.tasks[0].to.iter().flatten().map(|target| target.value.as_str()).collect();
     assert_eq!(targets, ["[a, b]"], "a variable never becomes structure");
-    assert!(problems(text).contains("needs the variable `NAME`, which is not set"));
+    assert!(problems(VARIABLES).contains("needs the variable `NAME`, which is not set"));
 }
 
 #[test]
@@ -174,9 +186,7 @@ fn what_is_no_pipeline_says_what_one_is() {
     assert!(problems("a: &a [*a]").contains("MS-1001"));
 }
 
-#[test]
-fn a_legacy_file_becomes_a_full_one_that_means_the_same() {
-    let text = "\
+const LEGACY: &str = "\
 broker: localhost:9092
 parallelism: 2
 edges: topics
@@ -190,13 +200,16 @@ pipeline:
   - { id: mean, type: average }
   - { id: set, type: map, set: { a.b: value * 2, 'c': \"'\\\"'\" }, unset: [d] }
 ";
+
+#[test]
+fn a_legacy_file_becomes_a_full_one_that_means_the_same() {
     let read = |text: &str| -> Spec {
         let sources = Sources::single("legacy.yaml", text);
         let parsed = parse(&sources, &|_| None);
         assert_eq!(render(&parsed.diagnostics, &sources, Look::Plain, Paint::Off), "", "{text}");
         parsed.spec.unwrap()
     };
-    let before = read(text);
+    let before = read(LEGACY);
     let full = upgrade(&before);
     let after = read(&full);
     assert_eq!((before.form, after.form), (Form::Legacy, Form::Full));

@@ -34,6 +34,8 @@ const COMMANDS: &[&[&str]] = &[
     &["bench", "consume"],
     &["bench", "e2e"],
     &["bench", "pipeline"],
+    &["schema"],
+    &["schema", "pipeline"],
     &["explain"],
     &["version"],
 ];

@@ -2,6 +2,7 @@
 
 use super::{
     Edges, Emit, Form, Format, OnError, Runtime, Spec, Task, TaskKind, Window, duration_text,
+    schema_line,
 };
 use crate::json::{Number, write_number, write_text};
 
@@ -11,7 +12,7 @@ use crate::json::{Number, write_number, write_text};
 /// topics of arcs get the pipeline's name in front.
 #[must_use]
 pub fn upgrade(spec: &Spec) -> String {
-    let mut out = String::new();
+    let mut out = schema_line();
     if spec.form == Form::Legacy {
         out.push_str("# Results are JSON documents in this form, such as {\"count\":3}, and the\n");
         out.push_str("# topics between tasks are called <pipeline>.<from>_<to>.\n");
