@@ -15,6 +15,7 @@ mod names;
 mod node;
 mod reader;
 mod schema;
+mod skeleton;
 mod task;
 mod units;
 mod upgrade;
@@ -24,6 +25,7 @@ use std::collections::BTreeMap;
 
 pub use crate::timestamp::{timestamp_ms, timestamp_text, write_timestamp};
 pub use schema::{SCHEMA_ID, schema, schema_line};
+pub use skeleton::Skeleton;
 pub use units::duration_text;
 pub use upgrade::upgrade;
 

@@ -4,6 +4,7 @@ use topology::diagnose::{Diagnostic, Look, Paint, Sources, render, render_json};
 use topology::graph::{Ink, Picture, draw};
 use topology::lint::load;
 use topology::plan::Plan;
+use topology::spec::Skeleton;
 
 fn diagnostics(text: &str) -> (Vec<Diagnostic>, Sources) {
     let sources = Sources::single("p.yaml", text);
@@ -203,4 +204,25 @@ fn the_examples_are_clean() {
         }
     }
     assert!(seen > 0, "no example was read");
+}
+
+#[test]
+fn what_a_first_file_offers_in_comments_may_be_uncommented() {
+    let topics = ["in", "other"].map(str::to_owned);
+    for count in 1..=2 {
+        let (sources, sink) = (topics[..count].to_vec(), "out".to_owned());
+        let written = Skeleton { file: "p.yaml".to_owned(), sources, sink }.text();
+        let mut offered = 0;
+        let mut text = String::new();
+        for line in written.lines() {
+            let offer = line.trim_start().strip_prefix("# ").and_then(|it| it.split_once(": "));
+            let is_field = |name: &str| name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+            let is_offer = offer.is_some_and(|(name, _)| is_field(name));
+            offered += u32::from(is_offer);
+            text.push_str(&if is_offer { line.replacen("# ", "", 1) } else { line.to_owned() });
+            text.push('\n');
+        }
+        assert_eq!(offered, 8, "{written}");
+        assert!(!said(&text).iter().any(|line| line.contains("error[")), "{:?}", said(&text));
+    }
 }

@@ -21,6 +21,7 @@ const COMMANDS: &[&[&str]] = &[
     &["group", "list"],
     &["group", "describe"],
     &["pipeline"],
+    &["pipeline", "init"],
     &["pipeline", "lint"],
     &["pipeline", "graph"],
     &["pipeline", "explain"],

@@ -149,7 +149,7 @@ fn number(number: Number) -> String {
 }
 
 /// A name as it may stand in YAML: quoted where it would be read as something else.
-fn scalar(text: &str) -> String {
+pub(crate) fn scalar(text: &str) -> String {
     let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':'))
         && !text.ends_with(':')
