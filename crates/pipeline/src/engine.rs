@@ -20,6 +20,7 @@ pub mod flow;
 pub mod latency;
 pub mod ledger;
 pub(crate) mod marker;
+pub(crate) mod remembered;
 mod render;
 pub mod reset;
 mod restore;

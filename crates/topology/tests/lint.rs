@@ -226,3 +226,23 @@ fn what_a_first_file_offers_in_comments_may_be_uncommented() {
         assert!(!said(&text).iter().any(|line| line.contains("error[")), "{:?}", said(&text));
     }
 }
+
+#[test]
+fn what_cases_look_at_must_be_there() {
+    let tested = |looks: &str| {
+        let tasks = with_tasks(
+            "  - { id: seen, type: count, to: sink }\n  - { id: all, type: forward, to: sink }",
+        );
+        format!("{tasks}tests:\n  - {{ name: t, input: [], {looks} }}\n")
+    };
+    check(
+        &tested("state: { seem: { a: null } }"),
+        &["MS-1005", "p.yaml:8:", "did you mean `seen`?"],
+    );
+    check(
+        &tested("state: { all: { a: null } }"),
+        &["MS-1028", "the state of `all`, which keeps none"],
+    );
+    check(&tested("errors: [{ task: al }]"), &["MS-1005", "did you mean `all`?"]);
+    assert!(!said(&tested("state: { seen: { a: null } }")).iter().any(|it| it.contains("error[")));
+}

@@ -129,6 +129,36 @@ fn test_cases_pass_or_show_what_came() {
     let ended = with_file("test", &wrong, &["--json"]);
     let cases: serde_json::Value = serde_json::from_str(&ended.output).unwrap();
     assert_eq!(cases[0]["outcome"], "failed");
+    assert_eq!(cases[0]["detail"][0]["what"], "outputs");
+}
+
+#[test]
+fn what_is_remembered_and_what_fails_is_shown_beside_what_was_expected() {
+    let looks =
+        COUNTS.replace("- { key: a, value: {} }\n    expect:", "- { value: {} }\n    expect:");
+    let looks = looks.replace("type: count", "type: count, on_error: skip");
+    let looks = looks.replace("      - { key: a, value: { count: 2 } }\n", "");
+    let at_end =
+        |more: &str| format!("{looks}    state: {{ all: {{ a: {{ count: 1 }} }} }}\n{more}");
+    let ended = with_file("test", &at_end("    errors: [{ reason: no key }]\n"), &[]);
+    assert_eq!(ended.output, "ok    words are counted by key\n1 passed, 0 failed\n");
+    let wrong =
+        at_end("    errors: []\n").replace("a: { count: 1 } } }", "a: { count: 7 }, b: {} } }");
+    let ended = with_file("test", &wrong, &[]);
+    assert_eq!(ended.code, Some(1), "{}", ended.output);
+    for piece in [
+        "task `all` remembers something else of key a\n      expected  {\"count\":7}\n      \
+         came      {\"count\":1}\n",
+        "something else of key b\n      expected  {}\n      came      (nothing)\n",
+        "0 records expected to fail, 1 did; they differ from record 1 on\n      \
+         came      all  skip  (no key)  {}  because the record has no key\n",
+    ] {
+        assert!(ended.output.contains(piece), "{piece} in {}", ended.output);
+    }
+    let ended = with_file("test", &wrong, &["--json"]);
+    let cases: serde_json::Value = serde_json::from_str(&ended.output).unwrap();
+    let detail = &cases[0]["detail"];
+    assert_eq!((&detail[1]["key"], &detail[1]["came"]), (&"b".into(), &serde_json::json!([])));
 }
 
 fn run_in(folder: &Folder, args: &[&str]) -> Ended {

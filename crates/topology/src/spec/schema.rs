@@ -64,7 +64,9 @@ fn definitions() -> Value {
         ("table", table()),
         ("topic_settings", topic_settings()),
         ("test", test()),
-        ("record", record()),
+        ("step", step()),
+        ("record", mapping("A record.", &[], record_fields())),
+        ("error", error()),
     ];
     Value::Object(all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
@@ -327,29 +329,60 @@ fn topic_settings() -> Value {
 }
 
 fn test() -> Value {
-    let records = json!({ "type": "array", "items": refer("record") });
-    mapping(
+    let state = json!({ "type": "object", "additionalProperties": { "type": "object" },
+        "description": "What tasks remember of a key before windows close." });
+    let mut test = mapping(
         "A case for `millstream pipeline test`.",
-        &["name", "input", "expect"],
+        &["name", "input"],
         vec![
             ("name", text("What it shows.")),
             ("at", text("The task whose output is compared; all sinks without it.")),
-            ("input", records.clone()),
-            ("expect", records),
+            ("input", list("step", "Records, and `advance: 10s` between them.")),
+            ("expect", list("record", "What comes out, in order.")),
+            ("state", state),
+            ("errors", list("error", "The records that fail, in order.")),
         ],
-    )
+    );
+    test["if"] = json!({ "anyOf": [{ "required": ["state"] }, { "required": ["errors"] }] });
+    test["else"] = json!({ "required": ["expect"] });
+    test
 }
 
-fn record() -> Value {
+fn list(one: &str, about: &str) -> Value {
+    json!({ "type": "array", "items": refer(one), "description": about })
+}
+
+fn record_fields() -> Vec<(&'static str, Value)> {
     let value = json!({ "description": "The document; what `expect` does not name may be there." });
+    vec![
+        ("topic", name("Its topic; the first source without it.", TOPIC_BYTES_MAX)),
+        ("key", text("Its key.")),
+        ("value", value),
+        ("timestamp", text("A time of RFC 3339, or milliseconds since 1970.")),
+    ]
+}
+
+/// A record, or nothing but time that passes.
+fn step() -> Value {
+    let mut fields = record_fields();
+    let nothing: Map<String, Value> =
+        fields.iter().map(|(name, _)| ((*name).to_owned(), json!(false))).collect();
+    fields.push(("advance", duration("How far time goes on in every source.")));
+    let mut step = mapping("A record, or `advance: 10s`.", &[], fields);
+    step["dependencies"] = json!({ "advance": { "properties": nothing } });
+    step
+}
+
+fn error() -> Value {
     mapping(
-        "A record.",
+        "A record that fails; what is not named does not matter.",
         &[],
         vec![
-            ("topic", name("Its topic; the first source without it.", TOPIC_BYTES_MAX)),
+            ("task", text("The task that cannot work on it.")),
             ("key", text("Its key.")),
-            ("value", value),
-            ("timestamp", text("A time of RFC 3339, or milliseconds since 1970.")),
+            ("value", json!({ "description": "Its document, or a part of it." })),
+            ("on_error", words("What becomes of it.", &ON_ERROR_WORDS)),
+            ("reason", text("A part of the reason.")),
         ],
     )
 }

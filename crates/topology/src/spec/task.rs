@@ -12,8 +12,11 @@ use crate::limits::{PARTITIONS_MAX, TASKS_MAX, WINDOWS_PER_RECORD_MAX};
 pub(crate) const TYPES: [&str; 6] = ["forward", "sum", "count", "average", "filter", "map"];
 
 /// The words of `on_error`.
-pub(crate) const ON_ERROR_WORDS: [(&str, OnError); 3] =
-    [("fail", OnError::Fail), ("skip", OnError::Skip), ("dead_letter", OnError::DeadLetter)];
+pub(crate) const ON_ERROR_WORDS: [(&str, OnError); 3] = [
+    (OnError::Fail.word(), OnError::Fail),
+    (OnError::Skip.word(), OnError::Skip),
+    (OnError::DeadLetter.word(), OnError::DeadLetter),
+];
 
 /// The words of `emit`.
 pub(crate) const EMIT_WORDS: [(&str, Emit); 2] = [("final", Emit::Final), ("update", Emit::Update)];

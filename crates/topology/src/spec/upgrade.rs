@@ -68,10 +68,8 @@ fn task(task: &Task, out: &mut String) {
         fields.push(format!("key: {}", quoted(key.text())));
     }
     kind(&task.kind, &mut fields);
-    match task.on_error {
-        OnError::Fail => {}
-        OnError::Skip => fields.push("on_error: skip".to_owned()),
-        OnError::DeadLetter => fields.push("on_error: dead_letter".to_owned()),
+    if task.on_error != OnError::Fail {
+        fields.push(format!("on_error: {}", task.on_error.word()));
     }
     if let Some(count) = &task.partitions {
         fields.push(format!("partitions: {}", count.value));

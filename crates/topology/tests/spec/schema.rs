@@ -8,7 +8,7 @@ use topology::diagnose::Sources;
 use topology::spec::{SCHEMA_ID, parse, schema, schema_line, upgrade};
 
 use super::validator;
-use super::{CONFIG, GREENHOUSE, LEGACY, LIST, VARIABLES};
+use super::{CONFIG, GREENHOUSE, LEGACY, LIST, TESTED, VARIABLES};
 
 fn the_schema() -> Value {
     serde_json::from_str(&schema()).unwrap()
@@ -25,7 +25,7 @@ fn document(text: &str) -> Value {
     let parsed = parse(&Sources::single("wrapped.yaml", &file), &|_| None);
     assert_eq!(parsed.diagnostics, [], "{text}");
     let mut spec = parsed.spec.unwrap();
-    let value = spec.tests.remove(0).input.remove(0).value.unwrap();
+    let value = spec.tests.remove(0).input.remove(0).record().unwrap().value.clone().unwrap();
     serde_json::from_str(&value).unwrap()
 }
 
@@ -50,7 +50,7 @@ fn what_the_reader_takes_is_valid() {
     let spec = parse(&Sources::single("legacy.yaml", LEGACY), &|_| None).spec.unwrap();
     let upgraded = upgrade(&spec);
     assert!(upgraded.starts_with(&schema_line()), "{upgraded}");
-    let files = [GREENHOUSE, LIST, CONFIG, LEGACY, VARIABLES, inside.as_str(), upgraded.as_str()];
+    let files = [GREENHOUSE, LIST, CONFIG, LEGACY, TESTED, VARIABLES, &*inside, &*upgraded];
     let mut files = files.map(str::to_owned).to_vec();
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -59,7 +59,7 @@ fn what_the_reader_takes_is_valid() {
             files.push(std::fs::read_to_string(path).unwrap());
         }
     }
-    assert!(files.len() >= 9, "the examples are missing");
+    assert!(files.len() >= 10, "the examples are missing");
     for file in files {
         assert_eq!(wrong_with(&file), Vec::<String>::new(), "{file}");
     }
@@ -117,7 +117,8 @@ fn strange_fields() -> Vec<(String, String)> {
         at("table", &full("sink: { sqlite: [{ ?? }] }")),
         at("topic_settings", &full("topics: { a: { ?? } }")),
         at("test", &full("tests: [{ ?? }]")),
-        at("record", &full("tests: [{ name: a, input: [{ ?? }], expect: [] }]")),
+        at("step", &full("tests: [{ name: a, input: [{ ?? }], expect: [] }]")),
+        at("error", &full("tests: [{ name: a, input: [], errors: [{ ?? }] }]")),
         at("record", &full("tests: [{ name: a, input: [], expect: [{ ?? }] }]")),
     ];
     let schema = the_schema();
@@ -285,4 +286,9 @@ fn what_is_wrong_in_a_case_is_said_at_its_place() {
     let case = |fields: &str| full(&format!("{ENDS}{COPY}tests: [{{ name: n, {fields} }}]"));
     let misspelt = case("input: [{ valeu: 1 }], expect: []");
     check("tests[0].input[0]: field \"valeu\" is not allowed", &misspelt);
+    let both = case("input: [{ advance: 1s, key: a }], expect: []");
+    check("tests[0].input[0].key: nothing may stand here", &both);
+    check("tests[0]: \"expect\" is required", &case("input: []"));
+    let parked = case("input: [], errors: [{ on_error: parked }]");
+    check("tests[0].errors[0].on_error: \"parked\" is not one of [", &parked);
 }
