@@ -80,6 +80,8 @@ pub(crate) enum Command {
     Pipeline(command::pipeline::PipelineArgs),
     /// Look into the tables of a pipeline.
     Sink(command::sink::SinkArgs),
+    /// Print the grammar of pipeline files, for editors.
+    Schema(command::schema::SchemaArgs),
     /// Say what an error code means.
     Explain(command::explain::ExplainArgs),
     /// Print the version.
@@ -159,7 +161,11 @@ impl Command {
             Self::Bench(args) => args.is_json(),
             Self::Pipeline(args) => args.is_json(),
             Self::Version(args) => args.json,
-            Self::Run(_) | Self::Produce(_) | Self::Sink(_) | Self::Explain(_) => false,
+            Self::Run(_)
+            | Self::Produce(_)
+            | Self::Sink(_)
+            | Self::Schema(_)
+            | Self::Explain(_) => false,
         }
     }
 
@@ -173,7 +179,7 @@ impl Command {
             Self::Group(args) => args.settle(settings),
             Self::Bench(args) => args.settle(settings),
             Self::Pipeline(args) => args.settle(settings),
-            Self::Sink(_) | Self::Explain(_) | Self::Version(_) => {}
+            Self::Sink(_) | Self::Schema(_) | Self::Explain(_) | Self::Version(_) => {}
         }
     }
 
@@ -188,6 +194,7 @@ impl Command {
             Self::Bench(args) => command::bench::run(args, stage),
             Self::Pipeline(args) => command::pipeline::run(args, stage),
             Self::Sink(args) => command::sink::run(args, stage),
+            Self::Schema(args) => command::schema::run(args, stage),
             Self::Explain(args) => command::explain::run(args, stage),
             Self::Version(args) => command::version::run(args, stage),
         }

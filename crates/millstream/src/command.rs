@@ -7,6 +7,7 @@ pub(crate) mod group;
 pub(crate) mod pipeline;
 pub(crate) mod produce;
 pub(crate) mod run;
+pub(crate) mod schema;
 pub(crate) mod sink;
 pub(crate) mod topic;
 pub(crate) mod up;

@@ -21,6 +21,7 @@ pub mod latency;
 pub mod ledger;
 pub(crate) mod marker;
 mod purge;
+pub(crate) mod remembered;
 mod render;
 pub mod reset;
 mod restore;

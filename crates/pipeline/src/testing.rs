@@ -2,15 +2,16 @@
 //!
 //! Every stage runs as one task, over partition 0. A record of a case goes all the way, from its
 //! source through every stage, before the next one comes; then time moves on and closes what it
-//! has passed, so that a late record is late here too. After the last record all windows close.
-//! A source that has no records in a case does not hold time back.
+//! has passed, so that a late record is late here too. `advance` lets time go on without a record.
+//! After the last step state is looked at, and then all windows close. A source that has no records
+//! in a case does not hold time back.
 
 mod rehearsal;
 
 use topology::diagnose::Span;
 use topology::json;
 use topology::plan::Plan;
-use topology::spec::{Spec, TestCase, TestRecord};
+use topology::spec::{OnError, Spec, TestCase, TestError, TestKey, TestRecord};
 
 use crate::engine::RecordFailure;
 
@@ -28,20 +29,60 @@ pub struct CaseResult {
 /// How a test case went.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// What came out is what was expected.
+    /// What came is what was expected.
     Passed,
-    /// Something else came out.
-    Failed {
-        /// The first place where the two differ, counted from 0; it may lie behind the end of
-        /// the shorter one.
+    /// Something else came; at least one difference.
+    Failed(Vec<Difference>),
+    /// A record would have stopped the pipeline.
+    Errored(RecordFailure),
+}
+
+/// What is not as a case expects it. `first` is the first place where two lists differ, counted
+/// from 0; it may lie behind the end of the shorter one.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Difference {
+    /// Other records came out.
+    Outputs {
+        /// Where they begin to differ.
         first: usize,
         /// What was expected.
         expected: Vec<TestRecord>,
         /// What came out, in order.
         actual: Vec<TestOutput>,
     },
-    /// A record would have stopped the pipeline.
-    Errored(RecordFailure),
+    /// A task remembers something else.
+    State {
+        /// The task.
+        task: String,
+        /// What was expected, with its key.
+        expected: TestKey,
+        /// The documents that the task would give.
+        actual: Vec<String>,
+    },
+    /// Other records failed.
+    Errors {
+        /// Where they begin to differ.
+        first: usize,
+        /// What was expected.
+        expected: Vec<TestError>,
+        /// What failed, in order.
+        actual: Vec<TestFailure>,
+    },
+}
+
+/// A record that failed in a case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestFailure {
+    /// The task that cannot work on it.
+    pub task: String,
+    /// Why, in words.
+    pub reason: String,
+    /// The key as text; what is no text is shown in hexadecimal.
+    pub key: Option<String>,
+    /// The value as text, likewise.
+    pub value: Option<String>,
+    /// What becomes of it.
+    pub on_error: OnError,
 }
 
 /// A record that came out of a case.
@@ -67,22 +108,51 @@ pub fn run(spec: &Spec) -> Vec<CaseResult> {
 
 fn run_case(plan: &Plan, case: &TestCase, first: &str) -> CaseResult {
     let outcome = match rehearsal::play(plan, case, first) {
-        Ok(actual) => judge(&case.expect, actual),
+        Ok(played) => judge(case, played),
         Err(failure) => Outcome::Errored(failure),
     };
     CaseResult { name: case.name.value.clone(), span: case.name.span, outcome }
 }
 
-fn judge(expected: &[TestRecord], actual: Vec<TestOutput>) -> Outcome {
-    let agrees = |at: usize| match (expected.get(at), actual.get(at)) {
-        (Some(expected), Some(actual)) => is_as_expected(expected, actual),
-        _ => false,
-    };
-    let longest = expected.len().max(actual.len());
-    match (0..longest).find(|at| !agrees(*at)) {
-        None => Outcome::Passed,
-        Some(first) => Outcome::Failed { first, expected: expected.to_vec(), actual },
+fn judge(case: &TestCase, played: rehearsal::Played) -> Outcome {
+    let rehearsal::Played { outputs, state, failures } = played;
+    let mut differences = Vec::new();
+    if let Some(expected) = &case.expect
+        && let Some(first) = first_difference(expected, &outputs, is_as_expected)
+    {
+        let expected = expected.clone();
+        differences.push(Difference::Outputs { first, expected, actual: outputs });
     }
+    let keys = case.state.iter().flat_map(|state| state.keys.iter().map(move |it| (state, it)));
+    for ((of, key), actual) in keys.zip(state) {
+        let is_same = |expected: &String, actual: &String| {
+            json::matches(expected.as_bytes(), actual.as_bytes())
+        };
+        if first_difference(&key.documents, &actual, is_same).is_some() {
+            let task = of.task.value.clone();
+            differences.push(Difference::State { task, expected: key.clone(), actual });
+        }
+    }
+    if let Some(expected) = &case.errors
+        && let Some(first) = first_difference(expected, &failures, fails_as_expected)
+    {
+        let expected = expected.clone();
+        differences.push(Difference::Errors { first, expected, actual: failures });
+    }
+    if differences.is_empty() { Outcome::Passed } else { Outcome::Failed(differences) }
+}
+
+/// The first place where two lists do not agree.
+fn first_difference<E, A>(
+    expected: &[E],
+    actual: &[A],
+    agrees: impl Fn(&E, &A) -> bool,
+) -> Option<usize> {
+    let longest = expected.len().max(actual.len());
+    (0..longest).find(|at| match (expected.get(*at), actual.get(*at)) {
+        (Some(expected), Some(actual)) => !agrees(expected, actual),
+        _ => true,
+    })
 }
 
 /// Whether a record has all that is named; what is not named does not matter.
@@ -97,6 +167,20 @@ fn is_as_expected(expected: &TestRecord, actual: &TestOutput) -> bool {
         (Some(expected), None) => expected == "null",
     };
     is_topic && is_key && is_time && is_value
+}
+
+/// The same for a record that fails; a part of the reason is enough.
+fn fails_as_expected(expected: &TestError, actual: &TestFailure) -> bool {
+    let is_task = expected.task.as_ref().is_none_or(|task| task.value == actual.task);
+    let is_key = expected.key.is_none() || expected.key == actual.key;
+    let is_value = match (&expected.value, &actual.value) {
+        (None, _) => true,
+        (Some(expected), Some(actual)) => json::matches(expected.as_bytes(), actual.as_bytes()),
+        (Some(expected), None) => expected == "null",
+    };
+    let is_end = expected.on_error.is_none_or(|on_error| on_error == actual.on_error);
+    let is_reason = expected.reason.as_ref().is_none_or(|part| actual.reason.contains(part));
+    is_task && is_key && is_value && is_end && is_reason
 }
 
 #[cfg(test)]
@@ -177,7 +261,11 @@ tests:
     fn what_differs_is_shown_with_its_place() {
         let first_of = |expect: &str| match outcome(&COUNT.replace("EXPECT", expect)) {
             Outcome::Passed => None,
-            Outcome::Failed { first, expected, actual } => {
+            Outcome::Failed(mut differences) => {
+                let one = differences.pop();
+                let Some(Difference::Outputs { first, expected, actual }) = one else {
+                    panic!("only outputs differ: {differences:?}")
+                };
                 let shown = TestOutput {
                     topic: Some("out".to_owned()),
                     key: Some("a".to_owned()),
@@ -251,6 +339,98 @@ tests:
         for edges in ["", "edges: topics"] {
             assert_eq!(outcome(&text.replace("EDGES", edges)), Outcome::Passed, "{edges}");
         }
+    }
+
+    const SUMS: &str = "
+version: 1
+name: sums
+source: { topic: in, max_out_of_order: 5s, event_time: 'coalesce(at, @timestamp)' }
+tasks:
+  - { id: plus, type: sum, field: n, on_error: skip, to: [mean, seen] }
+  - id: mean
+    type: average
+    value: n
+    key: \"'all'\"
+    window: { size: 20s, every: 10s }
+    to: sink
+  - { id: seen, type: count, on_error: dead_letter, to: sink }
+sink: { kafka: { topic: out } }
+EDGES
+tests:
+  - name: case
+    at: mean
+    input:
+      - { key: a, value: { n: 1, at: 21000 } }
+      - { key: a, value: { n: x } }
+      - { value: { n: 2, at: 12000 } }
+      - advance: 8s
+      - { key: a, value: { n: 3, at: 5000 } }
+      MORE
+    STATE
+    errors:
+      - { task: plus, key: a, value: { n: x }, on_error: skip, reason: no number }
+      - { task: seen, value: { n: 3 }, on_error: dead_letter, reason: has no key }
+";
+
+    fn sums(edges: &str, more: &str, looks: &str) -> Outcome {
+        let text = SUMS.replace("EDGES", edges).replace("MORE", more);
+        outcome(&text.replace("STATE", looks))
+    }
+
+    #[test]
+    fn time_passes_and_state_and_errors_are_seen_with_and_without_topics_between_tasks() {
+        let open = "state:
+      seen: { a: { count: 2 }, b: null }
+      mean:
+        a: null
+        all:
+          - { average: 2.5, count: 2, window_end: '1970-01-01T00:00:30.000Z' }
+          - { average: 2, count: 1 }";
+        let closed = "state: { mean: { all: { average: 2, count: 1 } } }
+    expect:
+      - { value: { average: 3, window_end: '1970-01-01T00:00:20.000Z' } }
+      - { value: { average: 2.5, window_end: '1970-01-01T00:00:30.000Z' } }
+      - { value: { average: 2, window_end: '1970-01-01T00:00:40.000Z' } }";
+        for edges in ["", "edges: topics"] {
+            assert_eq!(sums(edges, "", open), Outcome::Passed, "{edges}");
+            assert_eq!(sums(edges, "- advance: 1s", closed), Outcome::Passed, "{edges}");
+        }
+    }
+
+    #[test]
+    fn what_differs_in_state_and_errors_is_shown() {
+        let differences = |outcome: Outcome| match outcome {
+            Outcome::Failed(differences) => differences,
+            other => panic!("{other:?}"),
+        };
+        let looks = "state: { seen: { a: { count: 3 }, z: {} } }";
+        let state = differences(sums("", "", looks));
+        let [Difference::State { task, expected, actual }, Difference::State { actual: none, .. }] =
+            state.as_slice()
+        else {
+            panic!("two keys differ: {state:?}")
+        };
+        assert_eq!((task.as_str(), expected.key.value.as_str()), ("seen", "a"));
+        assert_eq!((actual.as_slice(), none.len()), (&["{\"count\":2}".to_owned()][..], 0));
+        let text = SUMS.replace("EDGES", "").replace("MORE", "").replace("STATE", "");
+        let errors = differences(outcome(&text.replace("no number", "no such number")));
+        let [Difference::Errors { first: 0, expected, actual }] = errors.as_slice() else {
+            panic!("only errors differ: {errors:?}")
+        };
+        assert_eq!((expected.len(), actual.len()), (2, 2));
+        assert_eq!(actual[1].reason, "the record has no key");
+    }
+
+    #[test]
+    fn a_record_that_stops_the_pipeline_may_be_expected() {
+        let tasks = "{ id: plus, type: sum, field: n, to: seen }
+  - { id: seen, type: count, to: sink }";
+        let text = COUNT.replace("{ id: seen, type: count, to: sink }", tasks);
+        let text = text.replace("expect: [EXPECT]", "expect: []\n    errors: [WHAT]");
+        let with = |what: &str| outcome(&text.replace("WHAT", what));
+        let stops = "{ task: plus, key: a, on_error: fail, reason: not there }";
+        assert_eq!(with(stops), Outcome::Passed);
+        assert!(matches!(with(""), Outcome::Failed(differences) if differences.len() == 1));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! Three forms are read: a bare list of tasks, a configuration with the list inside or beside it,
 //! and the full form (`version: 1`). All of them end in the same [`Spec`]. Reading checks shapes,
 //! words, units and expressions; how the parts fit together is `lint`'s matter. Nothing here
-//! touches files or the environment: variables come through a lookup function.
+//! touches files or the environment: variables come through a lookup function. The grammar is told
+//! to editors by a schema that is made of the readers' tables.
 
 mod cases;
 mod edges;
@@ -13,6 +14,8 @@ mod legacy;
 mod names;
 mod node;
 mod reader;
+mod schema;
+mod skeleton;
 mod task;
 mod units;
 mod upgrade;
@@ -21,6 +24,8 @@ mod wording;
 use std::collections::BTreeMap;
 
 pub use crate::timestamp::{timestamp_ms, timestamp_text, write_timestamp};
+pub use schema::{SCHEMA_ID, schema, schema_line};
+pub use skeleton::Skeleton;
 pub use units::duration_text;
 pub use upgrade::upgrade;
 
@@ -309,6 +314,18 @@ pub enum OnError {
     DeadLetter,
 }
 
+impl OnError {
+    /// The word of the grammar.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Skip => "skip",
+            Self::DeadLetter => "dead_letter",
+        }
+    }
+}
+
 /// Where results go: a topic, and tables that are written from it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sink {
@@ -346,17 +363,77 @@ pub struct TopicSettings {
     pub config: BTreeMap<String, String>,
 }
 
-/// A test case: records in, records expected.
+/// A test case: what happens, and what is expected of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TestCase {
     /// What it shows.
     pub name: Located<String>,
     /// The task whose outputs are compared; `None` compares what reaches the sinks.
     pub at: Option<Located<String>>,
-    /// The input in order.
-    pub input: Vec<TestRecord>,
-    /// The expected outputs in order.
-    pub expect: Vec<TestRecord>,
+    /// What happens, in order.
+    pub input: Vec<TestStep>,
+    /// The expected outputs in order; `None` does not compare them.
+    pub expect: Option<Vec<TestRecord>>,
+    /// What tasks are expected to remember after the last step.
+    pub state: Vec<TestState>,
+    /// The records that are expected to fail, in order; `None` does not compare them.
+    pub errors: Option<Vec<TestError>>,
+}
+
+/// One thing that happens in a test case.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TestStep {
+    /// A record comes.
+    Record(TestRecord),
+    /// Event time goes on by this many milliseconds in every source.
+    Advance(u64),
+}
+
+impl TestStep {
+    /// The record, if it is one.
+    #[must_use]
+    pub fn record(&self) -> Option<&TestRecord> {
+        match self {
+            Self::Record(record) => Some(record),
+            Self::Advance(_) => None,
+        }
+    }
+}
+
+/// What a task is expected to remember.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TestState {
+    /// The task.
+    pub task: Located<String>,
+    /// What it remembers of each key.
+    pub keys: Vec<TestKey>,
+}
+
+/// What is expected to be remembered of a key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TestKey {
+    /// The key as text.
+    pub key: Located<String>,
+    /// The documents that the task would give: one per open window in their order, one for a
+    /// running count, none for a key that is not known.
+    pub documents: Vec<String>,
+}
+
+/// A record that is expected to fail; what is not named does not matter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TestError {
+    /// Where it is written.
+    pub span: Span,
+    /// The task that cannot work on it.
+    pub task: Option<Located<String>>,
+    /// The key as text.
+    pub key: Option<String>,
+    /// The value as JSON text.
+    pub value: Option<String>,
+    /// What becomes of it.
+    pub on_error: Option<OnError>,
+    /// A part of the reason.
+    pub reason: Option<String>,
 }
 
 /// A record of a test case.
@@ -419,6 +496,9 @@ pub fn parse(sources: &Sources, lookup: Lookup<'_>) -> Parsed {
     Parsed { spec, diagnostics: reader.into_diagnostics() }
 }
 
+/// The fields by which a mapping is known for the full form.
+const FULL_FIELDS: [&str; 5] = ["version", "tasks", "source", "sources", "ingest"];
+
 /// Which forms the given files are.
 enum Shape<'n> {
     Legacy { tasks: Option<&'n node::Node>, config: Option<&'n node::Node> },
@@ -429,9 +509,10 @@ enum Shape<'n> {
 fn decide(nodes: &[node::Node]) -> Result<Shape<'_>, Diagnostic> {
     let is_list = |node: &node::Node| matches!(node.kind, node::Kind::Sequence(_));
     let is_full = |node: &node::Node| match &node.kind {
-        node::Kind::Mapping(entries) => entries.iter().any(|(key, _)| {
-            matches!(key.scalar(), Some("version" | "tasks" | "source" | "sources" | "ingest"))
-        }),
+        node::Kind::Mapping(entries) => {
+            let mut names = entries.iter().filter_map(|(key, _)| key.scalar());
+            names.any(|name| FULL_FIELDS.contains(&name))
+        }
         node::Kind::Scalar { .. } | node::Kind::Sequence(_) => false,
     };
     let wrong = |span: Span, title: &str| {

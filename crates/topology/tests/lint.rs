@@ -4,6 +4,7 @@ use topology::diagnose::{Diagnostic, Look, Paint, Sources, render, render_json};
 use topology::graph::{Ink, Picture, draw};
 use topology::lint::load;
 use topology::plan::Plan;
+use topology::spec::Skeleton;
 
 fn diagnostics(text: &str) -> (Vec<Diagnostic>, Sources) {
     let sources = Sources::single("p.yaml", text);
@@ -203,4 +204,45 @@ fn the_examples_are_clean() {
         }
     }
     assert!(seen > 0, "no example was read");
+}
+
+#[test]
+fn what_a_first_file_offers_in_comments_may_be_uncommented() {
+    let topics = ["in", "other"].map(str::to_owned);
+    for count in 1..=2 {
+        let (sources, sink) = (topics[..count].to_vec(), "out".to_owned());
+        let written = Skeleton { file: "p.yaml".to_owned(), sources, sink }.text();
+        let mut offered = 0;
+        let mut text = String::new();
+        for line in written.lines() {
+            let offer = line.trim_start().strip_prefix("# ").and_then(|it| it.split_once(": "));
+            let is_field = |name: &str| name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+            let is_offer = offer.is_some_and(|(name, _)| is_field(name));
+            offered += u32::from(is_offer);
+            text.push_str(&if is_offer { line.replacen("# ", "", 1) } else { line.to_owned() });
+            text.push('\n');
+        }
+        assert_eq!(offered, 8, "{written}");
+        assert!(!said(&text).iter().any(|line| line.contains("error[")), "{:?}", said(&text));
+    }
+}
+
+#[test]
+fn what_cases_look_at_must_be_there() {
+    let tested = |looks: &str| {
+        let tasks = with_tasks(
+            "  - { id: seen, type: count, to: sink }\n  - { id: all, type: forward, to: sink }",
+        );
+        format!("{tasks}tests:\n  - {{ name: t, input: [], {looks} }}\n")
+    };
+    check(
+        &tested("state: { seem: { a: null } }"),
+        &["MS-1005", "p.yaml:8:", "did you mean `seen`?"],
+    );
+    check(
+        &tested("state: { all: { a: null } }"),
+        &["MS-1028", "the state of `all`, which keeps none"],
+    );
+    check(&tested("errors: [{ task: al }]"), &["MS-1005", "did you mean `all`?"]);
+    assert!(!said(&tested("state: { seen: { a: null } }")).iter().any(|it| it.contains("error[")));
 }

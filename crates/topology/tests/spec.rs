@@ -1,8 +1,17 @@
 //! Pipeline files in, specs and messages out.
 
+#![expect(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+
+#[path = "spec/pattern.rs"]
+mod pattern;
+#[path = "spec/schema.rs"]
+mod schema;
+#[path = "spec/validator.rs"]
+mod validator;
+
 use proptest::prelude::*;
 use topology::diagnose::{Look, Paint, Sources, render};
-use topology::spec::{Edges, Form, Format, Spec, TaskKind, parse, upgrade};
+use topology::spec::{Edges, Form, Format, OnError, Spec, TaskKind, TestStep, parse, upgrade};
 
 fn problems(text: &str) -> String {
     let sources = Sources::single("pipeline.yaml", text);
@@ -59,14 +68,79 @@ fn the_full_form_is_read_completely() {
     );
     assert_eq!(spec.sinks[0].topic.as_ref().unwrap().value, "greenhouse.out");
     let case = &spec.tests[0];
-    assert_eq!(case.input[1].timestamp_ms, Some(1_767_225_602_000));
-    let value = case.input[0].value.as_deref();
+    let records: Vec<_> = case.input.iter().filter_map(TestStep::record).collect();
+    assert_eq!(records[1].timestamp_ms, Some(1_767_225_602_000));
+    let value = records[0].value.as_deref();
     assert_eq!(value, Some("{\"device_id\":\"d1\",\"temp_c\":20.0}"));
 }
 
+const TESTED: &str = "\
+version: 1
+source: in
+tasks:
+  - { id: mean, type: average, window: 10s, on_error: skip, to: sink }
+  - { id: seen, type: count, to: sink }
+sink: { kafka: out }
+tests:
+  - name: time, state and errors
+    input:
+      - { key: a, value: { value: 1 } }
+      - advance: 1m30s
+      - { key: a, value: { value: x } }
+    state:
+      seen: { a: { count: 2 }, b: null }
+      mean: { a: [{ average: 1 }, { average: 2 }] }
+    errors:
+      - { task: mean, key: a, value: { value: x }, on_error: skip, reason: no number }
+";
+
 #[test]
-fn the_bare_list_is_read() {
-    let text = "\
+fn a_case_may_look_at_time_state_and_errors() {
+    assert_eq!(problems(TESTED), "");
+    let parsed = parse(&Sources::single("pipeline.yaml", TESTED), &|_| None);
+    let case = parsed.spec.unwrap().tests.remove(0);
+    assert_eq!(case.expect, None);
+    assert_eq!(case.input[1], TestStep::Advance(90_000));
+    let keys = |at: usize| -> Vec<(&str, Vec<&str>)> {
+        let keys = case.state[at].keys.iter();
+        keys.map(|it| (&*it.key.value, it.documents.iter().map(|it| &**it).collect())).collect()
+    };
+    assert_eq!(case.state[0].task.value, "seen");
+    assert_eq!(keys(0), [("a", vec!["{\"count\":2}"]), ("b", vec![])]);
+    assert_eq!(keys(1), [("a", vec!["{\"average\":1}", "{\"average\":2}"])]);
+    let error = &case.errors.unwrap()[0];
+    assert_eq!(error.task.as_ref().unwrap().value, "mean");
+    assert_eq!((error.key.as_deref(), error.on_error), (Some("a"), Some(OnError::Skip)));
+    assert_eq!(error.value.as_deref(), Some("{\"value\":\"x\"}"));
+    assert_eq!(error.reason.as_deref(), Some("no number"));
+}
+
+#[test]
+fn what_is_wrong_in_a_case_is_told_with_its_place() {
+    let check = |from: &str, to: &str, parts: &[&str]| {
+        let found = problems(&TESTED.replace(from, to));
+        let lines: Vec<&str> = found.lines().collect();
+        let is_told = lines.len() == 1 && parts.iter().all(|part| lines[0].contains(part));
+        assert!(is_told, "wanted {parts:?} in {found}");
+    };
+    check("advance: 1m30s", "advance: 90", &["yaml:11:18", "90 has no unit"]);
+    check("advance: 1m30s", "advance: 0s", &["MS-1016", "longer than nothing"]);
+    check("advance:", "advnce:", &["yaml:11:9", "did you mean `advance`?"]);
+    let both = "{ advance: 1s, key: a }";
+    check("advance: 1m30s", both, &["a step with `advance` has no field `key`"]);
+    check("errors:", "erors:", &["did you mean `errors`?"]);
+    check("reason:", "reson:", &["yaml:17:", "did you mean `reason`?"]);
+    check("on_error: skip, reason", "on_error: skp, reason", &["did you mean `skip`?"]);
+    check(
+        "state:\n      seen: { a: { count: 2 }, b: null }\n",
+        "state:\n      seen: x\n",
+        &["the state of `seen` must be a mapping"],
+    );
+    let text = TESTED.split("    state:").next().unwrap();
+    assert!(problems(text).contains("test `time, state and errors` has no `expect`"));
+}
+
+const LIST: &str = "\
 - id: ingest
   type: forward
   to: [total, hits, mean]
@@ -80,7 +154,10 @@ fn the_bare_list_is_read() {
 - id: mean
   type: average
 ";
-    let sources = Sources::single("tasks.yaml", text);
+
+#[test]
+fn the_bare_list_is_read() {
+    let sources = Sources::single("tasks.yaml", LIST);
     let parsed = parse(&sources, &|_| None);
     assert_eq!(parsed.diagnostics, []);
     let spec = parsed.spec.unwrap();
@@ -91,14 +168,15 @@ fn the_bare_list_is_read() {
     assert_eq!(spec.tasks[3].to, None);
 }
 
+const CONFIG: &str = "broker: localhost:9092\ntask_managers_number: 3\nparallelism: 2\n\
+                      source_topic: numbers\nsink_topic: results\nedges: topics\n";
+
 #[test]
 fn a_configuration_may_hold_the_list_or_stand_beside_it() {
-    let config = "broker: localhost:9092\ntask_managers_number: 3\nparallelism: 2\n\
-                  source_topic: numbers\nsink_topic: results\nedges: topics\n";
     let list = "[{ id: a, type: sum, to: [sink] }]";
-    let inside = format!("{config}pipeline:\n  - {{ id: a, type: sum, to: [sink] }}\n");
+    let inside = format!("{CONFIG}pipeline:\n  - {{ id: a, type: sum, to: [sink] }}\n");
     let mut beside = Sources::single("tasks.yaml", list);
-    assert_eq!(beside.add("config.yaml", config), 1);
+    assert_eq!(beside.add("config.yaml", CONFIG), 1);
     for sources in [Sources::single("tasks.yaml", &inside), beside] {
         let parsed = parse(&sources, &|_| None);
         assert_eq!(render(&parsed.diagnostics, &sources, Look::Plain, Paint::Off), "");
@@ -146,11 +224,12 @@ sinks: {}
     assert!(found.contains("pipeline.yaml:6:22: error[MS-1004]"), "{found}");
 }
 
+const VARIABLES: &str = "version: 1\nname: ${NAME}\nsource: ${TOPIC:-in}\ntasks:\n  \
+                         - { id: a, type: forward, to: \"${TARGET}\" }\nsink: { kafka: out }\n";
+
 #[test]
 fn variables_are_replaced_in_scalars_only() {
-    let text = "version: 1\nname: ${NAME}\nsource: ${TOPIC:-in}\ntasks:\n  \
-                - { id: a, type: forward, to: \"${TARGET}\" }\nsink: { kafka: out }\n";
-    let sources = Sources::single("p.yaml", text);
+    let sources = Sources::single("p.yaml", VARIABLES);
     let lookup = |name: &str| match name {
         "NAME" => Some("live".to_owned()),
         "TARGET" => Some("[a, b]".to_owned()),
@@ -162,7 +241,7 @@ fn variables_are_replaced_in_scalars_only() {
     let targets: Vec<&str> =
         spec.tasks[0].to.iter().flatten().map(|target| target.value.as_str()).collect();
     assert_eq!(targets, ["[a, b]"], "a variable never becomes structure");
-    assert!(problems(text).contains("needs the variable `NAME`, which is not set"));
+    assert!(problems(VARIABLES).contains("needs the variable `NAME`, which is not set"));
 }
 
 #[test]
@@ -174,9 +253,7 @@ fn what_is_no_pipeline_says_what_one_is() {
     assert!(problems("a: &a [*a]").contains("MS-1001"));
 }
 
-#[test]
-fn a_legacy_file_becomes_a_full_one_that_means_the_same() {
-    let text = "\
+const LEGACY: &str = "\
 broker: localhost:9092
 parallelism: 2
 edges: topics
@@ -190,13 +267,16 @@ pipeline:
   - { id: mean, type: average }
   - { id: set, type: map, set: { a.b: value * 2, 'c': \"'\\\"'\" }, unset: [d] }
 ";
+
+#[test]
+fn a_legacy_file_becomes_a_full_one_that_means_the_same() {
     let read = |text: &str| -> Spec {
         let sources = Sources::single("legacy.yaml", text);
         let parsed = parse(&sources, &|_| None);
         assert_eq!(render(&parsed.diagnostics, &sources, Look::Plain, Paint::Off), "", "{text}");
         parsed.spec.unwrap()
     };
-    let before = read(text);
+    let before = read(LEGACY);
     let full = upgrade(&before);
     let after = read(&full);
     assert_eq!((before.form, after.form), (Form::Legacy, Form::Full));

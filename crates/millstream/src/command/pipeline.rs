@@ -14,6 +14,7 @@ use crate::message::{Exit, Failure};
 use crate::pipeline_file;
 use crate::terminal::Stream;
 
+mod init;
 mod outline;
 mod rehearse;
 mod reset;
@@ -25,6 +26,7 @@ mod reset;
     arg_required_else_help = true,
     disable_help_subcommand = true,
     before_help = "Examples:
+  millstream pipeline init totals.yaml --from orders/totals
   millstream pipeline lint examples/machine-health.yaml
   millstream pipeline graph examples/machine-health.yaml
   millstream pipeline graph pipeline.yaml --output dot | dot -Tsvg > pipeline.svg
@@ -40,6 +42,8 @@ pub(crate) struct PipelineArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
+    /// Write a first file, with comments, to be changed.
+    Init(init::InitArgs),
     /// Check a pipeline and tell all that is wrong with it.
     Lint(LintArgs),
     /// Draw it.
@@ -121,7 +125,11 @@ impl PipelineArgs {
         match &self.action {
             Action::Lint(args) => args.json || args.output == LintForm::Json,
             Action::Test(args) => args.json,
-            Action::Graph(_) | Action::Explain(_) | Action::Upgrade(_) | Action::Reset(_) => false,
+            Action::Init(_)
+            | Action::Graph(_)
+            | Action::Explain(_)
+            | Action::Upgrade(_)
+            | Action::Reset(_) => false,
         }
     }
 
@@ -141,6 +149,7 @@ impl PipelineArgs {
 /// Does it.
 pub(crate) fn run(args: &PipelineArgs, stage: &mut Stage) -> Result<Exit, Failure> {
     let show: fn(&Loaded, &PipelineArgs, &Stage) -> Result<String, Failure> = match &args.action {
+        Action::Init(args) => return init::run(args, stage),
         Action::Lint(lint) => return run_lint(lint, stage),
         Action::Test(args) => return rehearse::run(args, stage),
         Action::Reset(args) => return reset::run(args, stage),
@@ -160,6 +169,7 @@ pub(crate) fn run(args: &PipelineArgs, stage: &mut Stage) -> Result<Exit, Failur
 impl PipelineArgs {
     fn files(&self) -> &[PathBuf] {
         match &self.action {
+            Action::Init(_) => &[],
             Action::Lint(args) => &args.file.files,
             Action::Graph(args) => &args.file.files,
             Action::Explain(args) => &args.file.files,

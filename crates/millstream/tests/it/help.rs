@@ -21,6 +21,7 @@ const COMMANDS: &[&[&str]] = &[
     &["group", "list"],
     &["group", "describe"],
     &["pipeline"],
+    &["pipeline", "init"],
     &["pipeline", "lint"],
     &["pipeline", "graph"],
     &["pipeline", "explain"],
@@ -34,6 +35,8 @@ const COMMANDS: &[&[&str]] = &[
     &["bench", "consume"],
     &["bench", "e2e"],
     &["bench", "pipeline"],
+    &["schema"],
+    &["schema", "pipeline"],
     &["explain"],
     &["version"],
 ];

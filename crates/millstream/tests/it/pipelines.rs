@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::program::{Ended, Folder, Log, run};
+use crate::program::{Ended, Folder, Log, program, run};
 
 fn example() -> String {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -129,6 +129,88 @@ fn test_cases_pass_or_show_what_came() {
     let ended = with_file("test", &wrong, &["--json"]);
     let cases: serde_json::Value = serde_json::from_str(&ended.output).unwrap();
     assert_eq!(cases[0]["outcome"], "failed");
+    assert_eq!(cases[0]["detail"][0]["what"], "outputs");
+}
+
+#[test]
+fn what_is_remembered_and_what_fails_is_shown_beside_what_was_expected() {
+    let looks =
+        COUNTS.replace("- { key: a, value: {} }\n    expect:", "- { value: {} }\n    expect:");
+    let looks = looks.replace("type: count", "type: count, on_error: skip");
+    let looks = looks.replace("      - { key: a, value: { count: 2 } }\n", "");
+    let at_end =
+        |more: &str| format!("{looks}    state: {{ all: {{ a: {{ count: 1 }} }} }}\n{more}");
+    let ended = with_file("test", &at_end("    errors: [{ reason: no key }]\n"), &[]);
+    assert_eq!(ended.output, "ok    words are counted by key\n1 passed, 0 failed\n");
+    let wrong =
+        at_end("    errors: []\n").replace("a: { count: 1 } } }", "a: { count: 7 }, b: {} } }");
+    let ended = with_file("test", &wrong, &[]);
+    assert_eq!(ended.code, Some(1), "{}", ended.output);
+    for piece in [
+        "task `all` remembers something else of key a\n      expected  {\"count\":7}\n      \
+         came      {\"count\":1}\n",
+        "something else of key b\n      expected  {}\n      came      (nothing)\n",
+        "0 records expected to fail, 1 did; they differ from record 1 on\n      \
+         came      all  skip  (no key)  {}  because the record has no key\n",
+    ] {
+        assert!(ended.output.contains(piece), "{piece} in {}", ended.output);
+    }
+    let ended = with_file("test", &wrong, &["--json"]);
+    let cases: serde_json::Value = serde_json::from_str(&ended.output).unwrap();
+    let detail = &cases[0]["detail"];
+    assert_eq!((&detail[1]["key"], &detail[1]["came"]), (&"b".into(), &serde_json::json!([])));
+}
+
+fn run_in(folder: &Folder, args: &[&str]) -> Ended {
+    program(args).current_dir(folder.path()).output().unwrap().into()
+}
+
+#[test]
+fn a_first_file_is_sound_and_passes_its_own_case() {
+    let folder = Folder::new();
+    for (file, from) in
+        [("a.yaml", "readings"), ("b.yaml", "x,y.z/out"), ("null.yaml", "sink,mean/1")]
+    {
+        let made = run_in(&folder, &["pipeline", "init", file, "--from", from]);
+        assert_eq!((made.code, made.output.as_str()), (Some(0), ""), "{}", made.messages);
+        assert!(made.messages.contains("millstream pipeline test"), "{}", made.messages);
+        let linted = run_in(&folder, &["pipeline", "lint", file]);
+        assert_eq!(linted.code, Some(0), "{}", linted.output);
+        let tested = run_in(&folder, &["pipeline", "test", file]);
+        assert_eq!(tested.code, Some(0), "{}{}", tested.output, tested.messages);
+        assert!(tested.output.ends_with("1 passed, 0 failed\n"), "{}", tested.output);
+        let text = std::fs::read_to_string(folder.path().join(file)).unwrap();
+        assert!(text.starts_with("# yaml-language-server: $schema=https://"), "{text}");
+    }
+}
+
+#[test]
+fn a_first_file_is_written_over_nothing_unless_it_is_asked_for() {
+    let folder = Folder::new();
+    let init = |args: &[&str]| run_in(&folder, &[&["pipeline", "init"], args].concat());
+    assert_eq!(init(&["-q"]).messages, "");
+    let read = || std::fs::read_to_string(folder.path().join("pipeline.yaml")).unwrap();
+    let first = read();
+    assert_eq!(init(&["-"]).output, first);
+    let again = init(&["--from", "other"]);
+    assert_eq!((again.code, read()), (Some(2), first.clone()));
+    assert!(again.messages.contains("--force"), "{}", again.messages);
+    assert_eq!(init(&["--from", "other", "--force"]).code, Some(0));
+    assert!(read() != first && read().contains("topic: other"));
+    for (from, told) in [("a/a", "is read and written"), ("a b", "no legal name"), (",b", "``")] {
+        let refused = init(&["-", "--from", from]);
+        assert_eq!((refused.code, refused.output.as_str()), (Some(2), ""));
+        assert!(refused.messages.contains(told), "{}", refused.messages);
+    }
+    assert_eq!(init(&["no/such/folder.yaml"]).code, Some(1));
+}
+
+#[test]
+fn the_schema_is_printed_as_one_document() {
+    let ended = run(&["schema", "pipeline"]);
+    assert_eq!((ended.code, ended.messages.as_str()), (Some(0), ""));
+    let schema: serde_json::Value = serde_json::from_str(&ended.output).unwrap();
+    assert_eq!(schema["$id"], "https://millstream.dev/schema/pipeline-v1.json");
 }
 
 #[test]

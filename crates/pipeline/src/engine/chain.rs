@@ -10,7 +10,7 @@ use topology::expression::{Expression, NoHeaders, RecordFacts, rebuild};
 use topology::json::{self, Number, Path};
 use topology::spec::{Emit, Form, OnError, TaskKind, Window};
 
-use super::flow::{Flow, Halt, Out, Outlet, RecordFailure, shown};
+use super::flow::{Failed, Flow, Halt, Out, Outlet, RecordFailure, shown};
 use super::render;
 use super::state::{Mean, Store};
 use super::watermark::NO_TIME;
@@ -421,6 +421,8 @@ impl Chain {
         reason: Reason,
         desk: &mut Desk<'_>,
     ) -> Result<(), Halt> {
+        let (key, value) = (flow.facts.key, flow.facts.value);
+        desk.outlet.failed(&Failed { task, reason: &reason, key, value, on_error });
         match (on_error, self.dead_letter) {
             (OnError::Skip, _) => {
                 desk.counters[at].skipped += 1;

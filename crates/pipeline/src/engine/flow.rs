@@ -4,6 +4,7 @@ use std::fmt;
 
 use protocol::record::{HeaderRef, Headers};
 use topology::expression::RecordFacts;
+use topology::spec::OnError;
 
 /// A record as a task sees it; everything is borrowed from the fetched batch or from scratch.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +33,20 @@ pub(crate) trait Outlet {
     /// # Errors
     /// The log's; the transaction must be given up.
     fn emit(&mut self, output: usize, record: Out<'_>) -> Result<(), OutletError>;
+
+    /// Is told of a record that fails; most outlets have no use for it.
+    fn failed(&mut self, _failed: &Failed<'_>) {}
+}
+
+/// A record that a task cannot work on, before it is left out or parked or stops the pipeline.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failed<'a> {
+    pub(crate) task: &'a str,
+    pub(crate) reason: &'a str,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: Option<&'a [u8]>,
+    /// What becomes of it.
+    pub(crate) on_error: OnError,
 }
 
 /// A record could not be handed over.

@@ -4,27 +4,48 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use protocol::record::{Headers, Record};
+use topology::expression::RecordFacts;
 use topology::plan::{InputKind, Plan};
-use topology::spec::{TestCase, TestRecord};
+use topology::spec::{TestCase, TestRecord, TestStep};
 
-use super::TestOutput;
+use super::{TestFailure, TestOutput};
 use crate::engine::RecordFailure;
-use crate::engine::chain::Target;
+use crate::engine::chain::{Target, time_of};
 use crate::engine::code::StageCode;
-use crate::engine::flow::{Halt, Out, Outlet, OutletError, shown};
+use crate::engine::flow::{Failed, Halt, Out, Outlet, OutletError, shown};
 use crate::engine::marker::Marker;
+use crate::engine::remembered;
 use crate::engine::task::{Position, Task};
 
-/// Runs a case and tells what came out of the task that it looks at, or of all.
-/// Records that name no topic are those of `first`.
-pub(super) fn play(
-    plan: &Plan,
-    case: &TestCase,
-    first: &str,
-) -> Result<Vec<TestOutput>, RecordFailure> {
+/// What came of a case.
+pub(super) struct Played {
+    /// What came out of the task that it looks at, or of all.
+    pub(super) outputs: Vec<TestOutput>,
+    /// What is remembered of each key that it looks at, in its order.
+    pub(super) state: Vec<Vec<String>>,
+    /// The records that failed.
+    pub(super) failures: Vec<TestFailure>,
+}
+
+/// Runs a case. Records that name no topic are those of `first`.
+///
+/// # Errors
+/// A record stops the pipeline, and the case does not say which records fail.
+pub(super) fn play(plan: &Plan, case: &TestCase, first: &str) -> Result<Played, RecordFailure> {
     let mut rehearsal = Rehearsal::new(plan, case, first);
-    rehearsal.play(case, first).map_err(failure_of)?;
-    Ok(rehearsal.results)
+    let taken = rehearsal.take_steps(case, first);
+    // A window that closes is forgotten, so state is looked at before.
+    let state = rehearsal.remembered(case);
+    let ended = taken.and_then(|()| rehearsal.close());
+    match ended {
+        Err(halt) if case.errors.is_none() || !matches!(halt, Halt::Record(_)) => {
+            Err(failure_of(halt))
+        }
+        Ok(()) | Err(_) => {
+            let Rehearsal { results, failures, .. } = rehearsal;
+            Ok(Played { outputs: results, state, failures })
+        }
+    }
 }
 
 /// What waits at the input of a stage.
@@ -41,19 +62,32 @@ struct Written {
     timestamp_ms: i64,
 }
 
-/// Keeps what a stage writes.
+/// Keeps what a stage writes, and what fails in it.
 #[derive(Default)]
-struct Tray(Vec<Written>);
+struct Tray {
+    written: Vec<Written>,
+    failures: Vec<TestFailure>,
+}
 
 impl Outlet for Tray {
     fn emit(&mut self, output: usize, record: Out<'_>) -> Result<(), OutletError> {
-        self.0.push(Written {
+        self.written.push(Written {
             output,
             key: record.key.map(<[u8]>::to_vec),
             value: record.value.map(<[u8]>::to_vec),
             timestamp_ms: record.timestamp_ms,
         });
         Ok(())
+    }
+
+    fn failed(&mut self, failed: &Failed<'_>) {
+        self.failures.push(TestFailure {
+            task: failed.task.to_owned(),
+            reason: failed.reason.to_owned(),
+            key: failed.key.map(shown),
+            value: failed.value.map(shown),
+            on_error: failed.on_error,
+        });
     }
 }
 
@@ -67,12 +101,15 @@ struct Rehearsal {
     /// Whether one task is looked at, whose outputs go to an output of their own.
     has_tap: bool,
     results: Vec<TestOutput>,
+    failures: Vec<TestFailure>,
+    /// The latest event time so far.
+    reached_ms: Option<i64>,
 }
 
 impl Rehearsal {
     fn new(plan: &Plan, case: &TestCase, first: &str) -> Self {
-        let used: BTreeSet<&str> =
-            case.input.iter().map(|record| topic_of(record, first)).collect();
+        let records = case.input.iter().filter_map(TestStep::record);
+        let used: BTreeSet<&str> = records.map(|record| topic_of(record, first)).collect();
         let looked_at = case.at.as_ref().map(|task| task.value.as_str());
         let mut tasks = Vec::new();
         for (index, mut code) in StageCode::all(plan).into_iter().enumerate() {
@@ -96,23 +133,93 @@ impl Rehearsal {
             scratch: Vec::new(),
             has_tap: looked_at.is_some(),
             results: Vec::new(),
+            failures: Vec::new(),
+            reached_ms: None,
         }
     }
 
-    fn play(&mut self, case: &TestCase, first: &str) -> Result<(), Halt> {
+    /// Does what the case says, step by step.
+    fn take_steps(&mut self, case: &TestCase, first: &str) -> Result<(), Halt> {
         let mut time_ms = 0;
-        for record in &case.input {
-            time_ms = record.timestamp_ms.unwrap_or(time_ms);
-            self.feed(topic_of(record, first), record, time_ms)?;
+        for step in &case.input {
+            match step {
+                TestStep::Record(record) => {
+                    time_ms = record.timestamp_ms.unwrap_or(time_ms);
+                    self.feed(topic_of(record, first), record, time_ms)?;
+                }
+                TestStep::Advance(by_ms) => {
+                    let by_ms = i64::try_from(*by_ms).unwrap_or(i64::MAX);
+                    let from_ms = self.reached_ms.unwrap_or(time_ms);
+                    time_ms = time_ms.saturating_add(by_ms);
+                    self.pass_time(from_ms.saturating_add(by_ms));
+                }
+            }
             for stage in 0..self.tasks.len() {
                 self.advance(stage)?;
             }
         }
+        Ok(())
+    }
+
+    /// Closes all windows.
+    fn close(&mut self) -> Result<(), Halt> {
         for stage in 0..self.tasks.len() {
             self.take_waiting(stage)?;
             self.step(stage, |task, tray, scratch| task.close(i64::MAX, tray, scratch))?;
         }
         Ok(())
+    }
+
+    /// Lets event time come this far in every source that has records.
+    fn pass_time(&mut self, time_ms: i64) {
+        self.reached_ms = Some(time_ms);
+        for task in &mut self.tasks {
+            task.pass_time(time_ms);
+        }
+    }
+
+    /// What the case asks for is remembered now.
+    fn remembered(&self, case: &TestCase) -> Vec<Vec<String>> {
+        let mut all = Vec::new();
+        for state in &case.state {
+            let id = &state.task.value;
+            let of_task = self.tasks.iter().find_map(|task| {
+                let at = task.code.chain.nodes.iter().position(|node| node.id == *id)?;
+                Some((task, at))
+            });
+            for key in &state.keys {
+                let documents = of_task.map(|(task, at)| {
+                    let documents = remembered::documents(task, at, key.key.value.as_bytes());
+                    documents.iter().map(|document| shown(document)).collect()
+                });
+                all.push(documents.unwrap_or_default());
+            }
+        }
+        all
+    }
+
+    /// Remembers how far event time has come with a record of a source.
+    fn note_time(&mut self, (stage, input): (usize, usize), record: &Record<'_>, topic: &str) {
+        let reading = self.tasks[stage].code.stage.inputs.get(input);
+        let event_time = reading.and_then(|reading| match &reading.kind {
+            InputKind::Source(source) => source.event_time.as_ref(),
+            InputKind::Edge { .. } => None,
+        });
+        let facts = RecordFacts {
+            key: record.key,
+            value: record.value,
+            timestamp_ms: record.timestamp,
+            topic,
+            partition: 0,
+            offset: record.offset,
+            headers: &record.headers,
+        };
+        let time_ms = match event_time {
+            // A record without a time fails, and time stays where it is.
+            Some(expression) => time_of(expression, &facts).ok(),
+            None => Some(record.timestamp),
+        };
+        self.reached_ms = self.reached_ms.max(time_ms);
     }
 
     /// Gives a record to every stage that reads its topic.
@@ -127,6 +234,7 @@ impl Rehearsal {
         };
         for stage in 0..self.tasks.len() {
             for input in self.inputs(stage, topic) {
+                self.note_time((stage, input), &record, topic);
                 self.step(stage, |task, tray, scratch| task.take(input, &record, tray, scratch))?;
             }
         }
@@ -179,7 +287,8 @@ impl Rehearsal {
         let mut tray = Tray::default();
         let done = work(&mut self.tasks[stage], &mut tray, &mut self.scratch);
         let code = Arc::clone(&self.tasks[stage].code);
-        for written in tray.0 {
+        self.failures.append(&mut tray.failures);
+        for written in tray.written {
             let output = written.output;
             let topic = code.outputs.get(output);
             match topic {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::diagnose::{Diagnostic, code, did_you_mean, nearest};
 use crate::graph::{Graph, Target, Unresolved};
-use crate::spec::Spec;
+use crate::spec::{Spec, TestCase, TestStep};
 
 pub(crate) fn check(spec: &Spec, graph: &Graph, diagnostics: &mut Vec<Diagnostic>) {
     for (task, unresolved) in &graph.unresolved {
@@ -112,7 +112,10 @@ fn check_from(spec: &Spec, graph: &Graph, diagnostics: &mut Vec<Diagnostic>) {
 fn check_cases(spec: &Spec, diagnostics: &mut Vec<Diagnostic>) {
     let ids = || spec.tasks.iter().map(|task| task.id.value.as_str());
     for case in &spec.tests {
-        if let Some(at) = case.at.as_ref().filter(|at| !ids().any(|id| id == at.value)) {
+        let state = case.state.iter().map(|state| &state.task);
+        let errors = case.errors.iter().flatten().filter_map(|error| error.task.as_ref());
+        let named = case.at.iter().chain(state).chain(errors);
+        for at in named.filter(|at| !ids().any(|id| id == at.value)) {
             let title =
                 format!("test `{}` looks at `{}`, which is no task", case.name.value, at.value);
             let diagnostic = Diagnostic::error(code::UNKNOWN_TARGET, title)
@@ -120,7 +123,9 @@ fn check_cases(spec: &Spec, diagnostics: &mut Vec<Diagnostic>) {
                 .help_opt(did_you_mean(&at.value, ids()));
             diagnostics.push(diagnostic);
         }
-        for topic in case.input.iter().filter_map(|record| record.topic.as_ref()) {
+        check_state(spec, case, diagnostics);
+        let records = case.input.iter().filter_map(TestStep::record);
+        for topic in records.filter_map(|record| record.topic.as_ref()) {
             let topics = || spec.sources.iter().map(|source| source.topic.value.as_str());
             if topics().any(|known| known == topic.value) {
                 continue;
@@ -132,6 +137,20 @@ fn check_cases(spec: &Spec, diagnostics: &mut Vec<Diagnostic>) {
             let diagnostic = Diagnostic::error(code::UNKNOWN_SOURCE, title);
             diagnostics.push(diagnostic.at(topic.span, "not read by the pipeline").help_opt(near));
         }
+    }
+}
+
+/// Only tasks that remember something have a state to look at.
+fn check_state(spec: &Spec, case: &TestCase, diagnostics: &mut Vec<Diagnostic>) {
+    for name in case.state.iter().map(|state| &state.task) {
+        let task = spec.tasks.iter().find(|task| task.id.value == name.value);
+        let Some(task) = task.filter(|task| !task.kind.is_stateful()) else { continue };
+        let (case, id) = (&case.name.value, &name.value);
+        let title = format!("test `{case}` looks at the state of `{id}`, which keeps none");
+        let diagnostic = Diagnostic::error(code::FIELD_OF_OTHER_TYPE, title)
+            .at(name.span, format!("this is a {}", task.kind.word()))
+            .help("`count` and `average` keep state; outputs are compared with `at` and `expect`");
+        diagnostics.push(diagnostic);
     }
 }
 

@@ -1,8 +1,9 @@
 //! `tests:` of a pipeline file.
 
 use super::node::{Kind, Node, is_null};
-use super::reader::Reader;
-use super::{TestCase, TestRecord};
+use super::reader::{Fields, Reader};
+use super::task::ON_ERROR_WORDS;
+use super::{TestCase, TestError, TestKey, TestRecord, TestState, TestStep};
 use crate::json::{Number, write_text};
 use crate::timestamp::timestamp_ms;
 
@@ -28,33 +29,99 @@ fn read(reader: &mut Reader<'_>, node: &Node) -> Option<TestCase> {
     }
     let at = fields.take("at").and_then(|node| reader.text("`at`", node));
     let input = fields.require(reader, "input", "input: [{ key: a, value: { value: 1 } }]");
-    let input = input.map(|node| records(reader, node)).unwrap_or_default();
-    let expect = fields.require(reader, "expect", "expect: []");
-    let expect = expect.map(|node| records(reader, node)).unwrap_or_default();
+    let input = input.map(|node| each(reader, "`input`", node, step)).unwrap_or_default();
+    let state = fields.take("state");
+    let errors = fields.take("errors");
+    // A case must expect something, and outputs are what it usually is.
+    let expect = if state.is_none() && errors.is_none() {
+        fields.require(reader, "expect", "expect: []")
+    } else {
+        fields.take("expect")
+    };
+    let expect = expect.map(|node| each(reader, "`expect`", node, record));
+    let state = state.map(|node| self::state(reader, node)).unwrap_or_default();
+    let errors = errors.map(|node| each(reader, "`errors`", node, error));
     fields.finish(reader);
-    Some(TestCase { name: name?, at, input, expect })
+    Some(TestCase { name: name?, at, input, expect, state, errors })
 }
 
-fn records(reader: &mut Reader<'_>, node: &Node) -> Vec<TestRecord> {
+/// Reads the items of a list.
+fn each<T>(
+    reader: &mut Reader<'_>,
+    what: &str,
+    node: &Node,
+    read: fn(&mut Reader<'_>, &Node) -> Option<T>,
+) -> Vec<T> {
     let Kind::Sequence(items) = &node.kind else {
-        reader.expected("the records", "a list", node);
+        reader.expected(what, "a list", node);
         return Vec::new();
     };
-    items.iter().filter_map(|item| record(reader, item)).collect()
+    items.iter().filter_map(|item| read(reader, item)).collect()
 }
 
-fn record(reader: &mut Reader<'_>, node: &Node) -> Option<TestRecord> {
+/// A record, or `advance: 10s`.
+fn step(reader: &mut Reader<'_>, node: &Node) -> Option<TestStep> {
     let mut fields = reader.fields("a record", node);
     if !matches!(node.kind, Kind::Mapping(_)) {
         return None;
     }
+    let Some(by) = fields.take("advance") else {
+        return Some(TestStep::Record(record_of(reader, node, fields)));
+    };
+    fields.rename("a step with `advance`".to_owned());
+    fields.finish(reader);
+    reader.positive_duration("`advance`", by).map(TestStep::Advance)
+}
+
+fn record(reader: &mut Reader<'_>, node: &Node) -> Option<TestRecord> {
+    let fields = reader.fields("a record", node);
+    let is_mapping = matches!(node.kind, Kind::Mapping(_));
+    is_mapping.then(|| record_of(reader, node, fields))
+}
+
+fn record_of(reader: &mut Reader<'_>, node: &Node, mut fields: Fields<'_>) -> TestRecord {
     let topic = fields.take("topic").and_then(|node| reader.topic("the topic", node));
     let key = fields.take("key").and_then(|node| reader.text("the key", node));
     let value = fields.take("value").map(json_text);
     let timestamp = fields.take("timestamp").and_then(|node| timestamp(reader, node));
     fields.finish(reader);
     let key = key.map(|key| key.value);
-    Some(TestRecord { span: node.span, topic, key, value, timestamp_ms: timestamp })
+    TestRecord { span: node.span, topic, key, value, timestamp_ms: timestamp }
+}
+
+/// `{ task: { key: document } }`; several open windows stand in a list.
+fn state(reader: &mut Reader<'_>, node: &Node) -> Vec<TestState> {
+    let mut states = Vec::new();
+    for (task, node) in reader.fields("`state`", node).take_all() {
+        let mut keys = Vec::new();
+        let owner = format!("the state of `{}`", task.value);
+        for (key, node) in reader.fields(&owner, node).take_all() {
+            let documents = match &node.kind {
+                Kind::Sequence(items) => items.iter().map(json_text).collect(),
+                Kind::Scalar { .. } if node.is_null() => Vec::new(),
+                Kind::Scalar { .. } | Kind::Mapping(_) => vec![json_text(node)],
+            };
+            keys.push(TestKey { key, documents });
+        }
+        states.push(TestState { task, keys });
+    }
+    states
+}
+
+fn error(reader: &mut Reader<'_>, node: &Node) -> Option<TestError> {
+    let mut fields = reader.fields("an error", node);
+    if !matches!(node.kind, Kind::Mapping(_)) {
+        return None;
+    }
+    let task = fields.take("task").and_then(|node| reader.text("`task`", node));
+    let key = fields.take("key").and_then(|node| reader.text("the key", node));
+    let value = fields.take("value").map(json_text);
+    let on_error = fields.take("on_error");
+    let on_error = on_error.and_then(|node| reader.word("`on_error`", node, &ON_ERROR_WORDS));
+    let reason = fields.take("reason").and_then(|node| reader.text("`reason`", node));
+    fields.finish(reader);
+    let (key, reason) = (key.map(|key| key.value), reason.map(|reason| reason.value));
+    Some(TestError { span: node.span, task, key, value, on_error, reason })
 }
 
 fn timestamp(reader: &mut Reader<'_>, node: &Node) -> Option<i64> {

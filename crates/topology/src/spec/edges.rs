@@ -12,10 +12,24 @@ use crate::limits::{NAME_BYTES_MAX, PARTITIONS_MAX, TOPIC_BYTES_MAX};
 /// How often the host's sensors are read when the file does not say, in milliseconds.
 const HOST_EVERY_MS: u64 = 1_000;
 
+/// The words of `edges`.
+pub(crate) const EDGES_WORDS: [(&str, Edges); 2] =
+    [("auto", Edges::Auto), ("topics", Edges::Topics)];
+
+/// The words of a gateway's `type`.
+pub(crate) const GATEWAY_WORDS: [(&str, ()); 1] = [("host", ())];
+
+/// The words of `start`.
+pub(crate) const START_WORDS: [(&str, Start); 2] =
+    [("earliest", Start::Earliest), ("latest", Start::Latest)];
+
+/// The words of `format`.
+pub(crate) const FORMAT_WORDS: [(&str, Format); 2] =
+    [("json", Format::Json { validate: false }), ("number", Format::Number)];
+
 /// `edges: auto` or `edges: topics`.
 pub(crate) fn edges(reader: &mut Reader<'_>, node: &Node) -> Edges {
-    let words = [("auto", Edges::Auto), ("topics", Edges::Topics)];
-    reader.word("`edges`", node, &words).unwrap_or_default()
+    reader.word("`edges`", node, &EDGES_WORDS).unwrap_or_default()
 }
 
 /// Texts by name, such as Kafka properties: numbers and booleans are taken as written.
@@ -42,7 +56,7 @@ pub(crate) fn ingest(reader: &mut Reader<'_>, node: &Node) -> Vec<Ingest> {
         let mut fields = reader.fields(&format!("gateway `{}`", name.value), node);
         let kind = fields
             .require(reader, "type", "type: host")
-            .and_then(|node| reader.word("`type`", node, &[("host", ())]));
+            .and_then(|node| reader.word("`type`", node, &GATEWAY_WORDS));
         let every = fields.take("every");
         let every_ms = every.and_then(|node| reader.positive_duration("`every`", node));
         let topic = fields
@@ -77,10 +91,7 @@ pub(crate) fn source(
         .require(reader, "topic", "topic: readings")
         .and_then(|node| reader.topic("the topic", node));
     let group = fields.take("group").and_then(|node| reader.name("the group", node));
-    let start = fields.take("start").and_then(|node| {
-        let words = [("earliest", Start::Earliest), ("latest", Start::Latest)];
-        reader.word("`start`", node, &words)
-    });
+    let start = fields.take("start").and_then(|node| reader.word("`start`", node, &START_WORDS));
     let format = fields.take("format").and_then(|node| format(reader, node));
     let event_time =
         fields.take("event_time").and_then(|node| reader.expression("`event_time`", node));
@@ -121,8 +132,7 @@ pub(crate) fn plain_source(
 /// `json`, `number` or `{ json: { validate: true } }`.
 fn format(reader: &mut Reader<'_>, node: &Node) -> Option<Format> {
     if !matches!(node.kind, Kind::Mapping(_)) {
-        let words = [("json", Format::Json { validate: false }), ("number", Format::Number)];
-        return reader.word("`format`", node, &words);
+        return reader.word("`format`", node, &FORMAT_WORDS);
     }
     let mut fields = reader.fields("`format`", node);
     let json = fields.require(reader, "json", "json: { validate: true }");

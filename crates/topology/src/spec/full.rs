@@ -7,6 +7,10 @@ use super::{Delivery, Form, Runtime, Sink, Source, Spec, cases, edges, task};
 use crate::diagnose::{Diagnostic, Located, Span, code};
 use crate::limits::{NAME_BYTES_MAX, PARALLELISM_MAX, PARTITIONS_MAX};
 
+/// The words of `delivery`.
+pub(crate) const DELIVERY_WORDS: [(&str, Delivery); 2] =
+    [("exactly_once", Delivery::ExactlyOnce), ("at_least_once", Delivery::AtLeastOnce)];
+
 /// Reads the whole mapping.
 pub(crate) fn read(reader: &mut Reader<'_>, root: &Node, default_name: String) -> Spec {
     let start = Span::new(root.span.file, root.span.start, root.span.start);
@@ -97,9 +101,7 @@ fn runtime(reader: &mut Reader<'_>, node: &Node) -> Runtime {
         runtime.commit_interval_ms = ms.unwrap_or(runtime.commit_interval_ms);
     }
     if let Some(node) = fields.take("delivery") {
-        let words =
-            [("exactly_once", Delivery::ExactlyOnce), ("at_least_once", Delivery::AtLeastOnce)];
-        runtime.delivery = reader.word("`delivery`", node, &words).unwrap_or_default();
+        runtime.delivery = reader.word("`delivery`", node, &DELIVERY_WORDS).unwrap_or_default();
     }
     fields.finish(reader);
     runtime

@@ -13,7 +13,7 @@ use crate::json::{Number, Path};
 use crate::limits::{DIAGNOSTICS_MAX, NAME_BYTES_MAX, TOPIC_BYTES_MAX};
 
 /// Other names of fields, accepted for ever: written name, meant name.
-const ALIASES: [(&str, &str); 6] = [
+pub(crate) const ALIASES: [(&str, &str); 6] = [
     ("checkpoint_interval", "commit_interval"),
     ("task_managers_number", "task_managers"),
     ("constant", "add"),

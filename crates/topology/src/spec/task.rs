@@ -8,7 +8,18 @@ use crate::expression::Expression;
 use crate::json::{Number, Path};
 use crate::limits::{PARTITIONS_MAX, TASKS_MAX, WINDOWS_PER_RECORD_MAX};
 
-const TYPES: [&str; 6] = ["forward", "sum", "count", "average", "filter", "map"];
+/// The types of tasks.
+pub(crate) const TYPES: [&str; 6] = ["forward", "sum", "count", "average", "filter", "map"];
+
+/// The words of `on_error`.
+pub(crate) const ON_ERROR_WORDS: [(&str, OnError); 3] = [
+    (OnError::Fail.word(), OnError::Fail),
+    (OnError::Skip.word(), OnError::Skip),
+    (OnError::DeadLetter.word(), OnError::DeadLetter),
+];
+
+/// The words of `emit`.
+pub(crate) const EMIT_WORDS: [(&str, Emit); 2] = [("final", Emit::Final), ("update", Emit::Update)];
 
 /// The window of an `average` that names none, in the legacy form.
 const LEGACY_WINDOW_MS: u64 = 10_000;
@@ -62,7 +73,8 @@ fn read(reader: &mut Reader<'_>, node: &Node, form: Form) -> Option<Task> {
     let key = fields.take("key").and_then(|node| reader.expression("`key`", node));
     let event_time =
         fields.take("event_time").and_then(|node| reader.expression("`event_time`", node));
-    let on_error = fields.take("on_error").and_then(|node| on_error(reader, node));
+    let on_error = fields.take("on_error");
+    let on_error = on_error.and_then(|node| reader.word("`on_error`", node, &ON_ERROR_WORDS));
     let partitions = fields.take("partitions").and_then(|node| {
         let count = reader.count("`partitions`", node, (1, PARTITIONS_MAX))?;
         Some(Located::new(count, node.span))
@@ -89,13 +101,6 @@ fn read(reader: &mut Reader<'_>, node: &Node, form: Form) -> Option<Task> {
         partitions,
         event_time,
     })
-}
-
-/// The words of `on_error`.
-pub(crate) fn on_error(reader: &mut Reader<'_>, node: &Node) -> Option<OnError> {
-    let words =
-        [("fail", OnError::Fail), ("skip", OnError::Skip), ("dead_letter", OnError::DeadLetter)];
-    reader.word("`on_error`", node, &words)
 }
 
 fn kind(reader: &mut Reader<'_>, fields: &mut Fields<'_>, form: Form) -> Option<TaskKind> {
@@ -203,8 +208,7 @@ fn window(reader: &mut Reader<'_>, fields: &mut Fields<'_>, emit: Emit) -> Optio
     let written = fields.take_keyed("emit");
     let sizes = node.map(|node| window_sizes(reader, node));
     let grace_ms = grace.and_then(|(_, node)| reader.duration("`grace`", node));
-    let words = [("final", Emit::Final), ("update", Emit::Update)];
-    let chosen = written.and_then(|(_, node)| reader.word("`emit`", node, &words));
+    let chosen = written.and_then(|(_, node)| reader.word("`emit`", node, &EMIT_WORDS));
     let Some(sizes) = sizes else {
         for (name, place) in [("grace", grace), ("emit", written)] {
             if let Some((span, _)) = place {

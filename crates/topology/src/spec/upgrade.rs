@@ -2,6 +2,7 @@
 
 use super::{
     Edges, Emit, Form, Format, OnError, Runtime, Spec, Task, TaskKind, Window, duration_text,
+    schema_line,
 };
 use crate::json::{Number, write_number, write_text};
 
@@ -11,7 +12,7 @@ use crate::json::{Number, write_number, write_text};
 /// topics of arcs get the pipeline's name in front.
 #[must_use]
 pub fn upgrade(spec: &Spec) -> String {
-    let mut out = String::new();
+    let mut out = schema_line();
     if spec.form == Form::Legacy {
         out.push_str("# Results are JSON documents in this form, such as {\"count\":3}, and the\n");
         out.push_str("# topics between tasks are called <pipeline>.<from>_<to>.\n");
@@ -67,10 +68,8 @@ fn task(task: &Task, out: &mut String) {
         fields.push(format!("key: {}", quoted(key.text())));
     }
     kind(&task.kind, &mut fields);
-    match task.on_error {
-        OnError::Fail => {}
-        OnError::Skip => fields.push("on_error: skip".to_owned()),
-        OnError::DeadLetter => fields.push("on_error: dead_letter".to_owned()),
+    if task.on_error != OnError::Fail {
+        fields.push(format!("on_error: {}", task.on_error.word()));
     }
     if let Some(count) = &task.partitions {
         fields.push(format!("partitions: {}", count.value));
@@ -148,7 +147,7 @@ fn number(number: Number) -> String {
 }
 
 /// A name as it may stand in YAML: quoted where it would be read as something else.
-fn scalar(text: &str) -> String {
+pub(crate) fn scalar(text: &str) -> String {
     let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':'))
         && !text.ends_with(':')

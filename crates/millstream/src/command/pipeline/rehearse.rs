@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use pipeline::testing::{self, CaseResult, Outcome, TestOutput};
+use pipeline::testing::{self, CaseResult, Difference, Outcome, TestFailure, TestOutput};
 use topology::diagnose::Sources;
-use topology::spec::{TestRecord, timestamp_text};
+use topology::spec::{OnError, TestError, TestRecord, timestamp_text};
 
 use super::FileArgs;
 use crate::cli::Stage;
@@ -13,7 +13,7 @@ use crate::message::{Exit, Failure};
 use crate::pipeline_file;
 use crate::render::table::visible;
 
-/// Records shown of each side of a case that failed.
+/// Lines shown of each side of a difference.
 const RECORDS_SHOWN_MAX: usize = 5;
 
 /// Options of the action.
@@ -67,7 +67,7 @@ fn place(result: &CaseResult, sources: &Sources) -> String {
 
 fn text(result: &CaseResult, sources: &Sources) -> String {
     let name = visible(&result.name);
-    let (first, expected, actual) = match &result.outcome {
+    let differences = match &result.outcome {
         Outcome::Passed => return format!("ok    {name}\n"),
         Outcome::Errored(failure) => {
             let place = place(result, sources);
@@ -78,23 +78,68 @@ fn text(result: &CaseResult, sources: &Sources) -> String {
                  {reason}\n"
             );
         }
-        Outcome::Failed { first, expected, actual } => (*first, expected, actual),
+        Outcome::Failed(differences) => differences,
     };
     let mut text = format!("FAIL  {name}   {}\n", place(result, sources));
-    text.push_str(&format!(
-        "      {} expected, {} came; they differ from record {} on\n",
-        records(expected.len()),
-        actual.len(),
-        first + 1
-    ));
-    let from = first.saturating_sub(1);
-    for record in expected.iter().skip(from).take(RECORDS_SHOWN_MAX) {
-        text.push_str(&format!("      expected  {}\n", expected_text(record)));
-    }
-    for record in actual.iter().skip(from).take(RECORDS_SHOWN_MAX) {
-        text.push_str(&format!("      came      {}\n", actual_text(record)));
+    for difference in differences {
+        let (heading, from) = heading(difference);
+        text.push_str(&format!("      {heading}\n"));
+        let (expected, came) = sides(difference);
+        for (word, side) in [("expected", expected), ("came    ", came)] {
+            for line in side.iter().skip(from).take(RECORDS_SHOWN_MAX) {
+                text.push_str(&format!("      {word}  {line}\n"));
+            }
+        }
     }
     text
+}
+
+/// What differs, and the first line of each side that is worth seeing.
+fn heading(difference: &Difference) -> (String, usize) {
+    let (expected, came, first, verbs) = match difference {
+        Difference::Outputs { first, expected, actual } => {
+            (expected.len(), actual.len(), *first, ("expected", "came"))
+        }
+        Difference::Errors { first, expected, actual } => {
+            (expected.len(), actual.len(), *first, ("expected to fail", "did"))
+        }
+        Difference::State { task, expected, .. } => {
+            let key = visible(&expected.key.value);
+            return (format!("task `{task}` remembers something else of key {key}"), 0);
+        }
+    };
+    let heading = format!(
+        "{} {}, {came} {}; they differ from record {} on",
+        records(expected),
+        verbs.0,
+        verbs.1,
+        first + 1
+    );
+    (heading, first.saturating_sub(1))
+}
+
+/// What was expected and what came, in lines.
+fn sides(difference: &Difference) -> (Vec<String>, Vec<String>) {
+    match difference {
+        Difference::Outputs { expected, actual, .. } => {
+            let actual = actual.iter().map(actual_text).collect();
+            (expected.iter().map(expected_text).collect(), actual)
+        }
+        Difference::Errors { expected, actual, .. } => {
+            let actual = actual.iter().map(failed_text).collect();
+            (expected.iter().map(error_text).collect(), actual)
+        }
+        Difference::State { expected, actual, .. } => {
+            (remembered(&expected.documents), remembered(actual))
+        }
+    }
+}
+
+fn remembered(documents: &[String]) -> Vec<String> {
+    if documents.is_empty() {
+        return vec!["(nothing)".to_owned()];
+    }
+    documents.iter().map(|document| visible(document)).collect()
 }
 
 fn records(count: usize) -> String {
@@ -112,6 +157,31 @@ fn actual_text(record: &TestOutput) -> String {
     line(record.topic.as_deref(), (record.key.as_deref(), record.value.as_deref()), time)
 }
 
+fn error_text(error: &TestError) -> String {
+    let task = error.task.as_ref().map(|task| task.value.as_str());
+    let record = (error.key.as_deref(), error.value.as_deref());
+    failing(task, record, error.on_error, error.reason.as_deref())
+}
+
+fn failed_text(failure: &TestFailure) -> String {
+    let record = (failure.key.as_deref().or(Some("(no key)")), failure.value.as_deref());
+    failing(Some(&failure.task), record, Some(failure.on_error), Some(&failure.reason))
+}
+
+fn failing(
+    task: Option<&str>,
+    (key, value): (Option<&str>, Option<&str>),
+    on_error: Option<OnError>,
+    reason: Option<&str>,
+) -> String {
+    let mut parts = vec![task.unwrap_or("(any task)").to_owned()];
+    parts.extend(on_error.map(|on_error| on_error.word().to_owned()));
+    parts.extend(key.map(visible));
+    parts.extend(value.map(visible));
+    parts.extend(reason.map(|reason| format!("because {}", visible(reason))));
+    parts.join("  ")
+}
+
 fn line(
     topic: Option<&str>,
     (key, value): (Option<&str>, Option<&str>),
@@ -127,12 +197,28 @@ fn json(result: &CaseResult, sources: &Sources) -> serde_json::Value {
     let (outcome, detail) = match &result.outcome {
         Outcome::Passed => ("passed", serde_json::Value::Null),
         Outcome::Errored(failure) => ("errored", failure.to_string().into()),
-        Outcome::Failed { expected, actual, .. } => {
-            let expected: Vec<String> = expected.iter().map(expected_text).collect();
-            let actual: Vec<String> = actual.iter().map(actual_text).collect();
-            ("failed", serde_json::json!({ "expected": expected, "actual": actual }))
+        Outcome::Failed(differences) => {
+            let differences: Vec<_> = differences.iter().map(difference_json).collect();
+            ("failed", serde_json::Value::Array(differences))
         }
     };
     serde_json::json!({ "name": result.name, "place": place(result, sources), "outcome": outcome,
         "detail": detail })
+}
+
+fn difference_json(difference: &Difference) -> serde_json::Value {
+    let what = match difference {
+        Difference::Outputs { .. } => "outputs",
+        Difference::State { .. } => "state",
+        Difference::Errors { .. } => "errors",
+    };
+    let (expected, came) = sides(difference);
+    let mut json = serde_json::json!({ "what": what, "expected": expected, "came": came });
+    if let Difference::State { task, expected, actual } = difference {
+        json["task"] = task.as_str().into();
+        json["key"] = expected.key.value.as_str().into();
+        json["expected"] = expected.documents.as_slice().into();
+        json["came"] = actual.as_slice().into();
+    }
+    json
 }
