@@ -47,6 +47,6 @@ fn start() -> Option<SyncSender<CleanJob>> {
 
 fn work(jobs: &Receiver<CleanJob>) {
     while let Ok(job) = jobs.recv() {
-        job.run();
+        job.run_paced(&mut landlord::pause);
     }
 }

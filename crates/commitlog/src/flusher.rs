@@ -398,7 +398,7 @@ impl Flusher {
             if stored.is_none() && log.active.is_some() {
                 meta::store_topic_id(&*self.env.disk, &dir, topic_id)?;
             }
-            log.cleaned_to = self.cleaned.get(name).copied().unwrap_or(0);
+            log.cleaned_to = self.cleaned_to(name, &log);
             return Ok(log);
         }
         let mut log = Log::new(self.env.clone(), id, name.to_owned(), topic_id, config);
@@ -407,9 +407,15 @@ impl Flusher {
             if stored.is_none() {
                 meta::store_topic_id(&*self.env.disk, &dir, topic_id)?;
             }
-            log.cleaned_to = self.cleaned.get(name).copied().unwrap_or(0);
+            log.cleaned_to = self.cleaned_to(name, &log);
         }
         Ok(log)
+    }
+
+    /// Where the cleaner was, as far as the log still reaches there.
+    fn cleaned_to(&self, name: &str, log: &Log) -> i64 {
+        let known = self.cleaned.get(name).copied();
+        known.filter(|to| *to <= log.next_offset).unwrap_or(0)
     }
 
     /// Ends the round so far, then changes a log; an error ends the log.
@@ -518,7 +524,7 @@ impl Flusher {
             return;
         }
         let dirty = self.logs.iter().flatten().filter_map(|log| Some((log, log.dirt()?)));
-        let dirtiest = dirty.max_by(|one, two| one.1.ratio.total_cmp(&two.1.ratio));
+        let dirtiest = dirty.max_by(|one, two| one.1.urgency(&two.1));
         if let Some((log, dirt)) = dirtiest {
             self.is_cleaning = true;
             let job = log.clean_job(dirt, Arc::clone(&self.queue));
@@ -533,6 +539,10 @@ impl Flusher {
         let stored = self.store_checkpoints();
         let Some(log) = slot(&mut self.logs, cleaned.id) else { return };
         let Cleaned { groups, cleaned_to, .. } = cleaned;
+        if matches!(groups, Err(Error::Record { .. } | Error::Damaged { .. })) {
+            // The others wait their turn, which a log that can never be cleaned must not take.
+            log.is_uncleanable = true;
+        }
         let name = log.name.clone();
         let put = stored.and(groups).and_then(|groups| log.put_cleaned(groups, cleaned_to));
         self.tell(&name, put);

@@ -5,9 +5,10 @@
 //! of threads read through [`LogReader`]s and never wait for a flush. The layout is Kafka's
 //! (LAYOUT.md).
 //!
-//! Invariants: bytes are stored as they came, but for offsets and leader epoch; what is answered
-//! is as durable as was promised; readers see only that; an offset is never given to other bytes;
-//! a failed flush ends its log, because nobody knows what the disk kept.
+//! Invariants: bytes are stored as they came, but for offsets and leader epoch, until the cleaner
+//! of a compacted log takes records out; what is answered is as durable as was promised; readers
+//! see only that; an offset is never given to other bytes; a failed flush ends its log, because
+//! nobody knows what the disk kept.
 //!
 //! Non-obvious: everything is checked against an overlay and becomes state only when it is
 //! written, so that a full disk can refuse an append without a trace. An index is a hint and is

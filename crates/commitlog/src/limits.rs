@@ -1,5 +1,7 @@
 //! Every bound of this crate, with its reason.
 
+use std::time::Duration;
+
 /// Commands waiting for the flusher; enough for every connection to have some in flight.
 pub const QUEUE_COMMANDS_MAX: usize = 16_384;
 
@@ -49,6 +51,15 @@ pub const CLEANER_KEYS_MAX: usize = 1_000_000;
 
 /// Bytes of distinct keys that one run of the cleaner keeps in mind.
 pub const CLEANER_KEY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes that the cleaner reads and writes between two looks at the clock and at the store's end.
+pub const CLEANER_METER_BYTES: usize = 64 * 1024;
+
+/// How far the cleaner may be ahead of its rate without waiting, in microseconds.
+pub const CLEANER_AHEAD_US_MAX: u64 = 20_000;
+
+/// Longest single wait of the cleaner: so long it may take to notice that the store is closed.
+pub const CLEANER_WAIT_MAX: Duration = Duration::from_millis(200);
 
 /// Batches at the end of a segment whose places are kept in memory: a reader that follows is a few
 /// batches behind, and need not look for its place in the file. 3 kB for a log that is written.

@@ -57,6 +57,8 @@ pub(crate) struct Log {
     pub(crate) epochs_changed: bool,
     /// Everything before it was looked at by the cleaner.
     pub(crate) cleaned_to: i64,
+    /// Whether a run found it damaged, or could not get on; a start tries again.
+    pub(crate) is_uncleanable: bool,
     /// Whether the files are as a clean end leaves them.
     is_stored: bool,
 }
@@ -67,6 +69,9 @@ pub(crate) struct Active {
     pub segment: Arc<Segment>,
     pub growth: Growth,
     pub created_ms: i64,
+    /// From when on its records wait to be cleaned: their own time, when the segment was found at
+    /// a start, or an idle log would wait anew after each.
+    pub waits_from_ms: i64,
 }
 
 /// Checked, stamped, and not written yet.
@@ -149,6 +154,7 @@ impl Log {
             failure: None,
             epochs_changed: false,
             cleaned_to: 0,
+            is_uncleanable: false,
             is_stored: false,
         }
     }
@@ -158,10 +164,12 @@ impl Log {
         let Loaded { segments, growth, producers, epochs, next_offset, log_start, .. } = loaded;
         let segment = Arc::clone(segments.last().expect("a loaded log has a segment"));
         let created_ms = self.env.clock.unix_ms();
+        let first_ms = growth.first_timestamp().filter(|first| *first > 0);
+        let waits_from_ms = first_ms.map_or(created_ms, |first| first.min(created_ms));
         self.reader.set_segments(segments);
         *self.reader.producers() = producers;
         self.reader.with_epochs(|own| *own = epochs);
-        self.active = Some(Active { segment, growth, created_ms });
+        self.active = Some(Active { segment, growth, created_ms, waits_from_ms });
         self.next_offset = next_offset;
         self.flushed_end = next_offset;
         self.is_stored = loaded.is_stored;
@@ -229,7 +237,8 @@ impl Log {
         self.reader.add_segment(Arc::clone(&segment));
         let growth = Growth::new(base, interval_bytes);
         let created_ms = self.env.clock.unix_ms();
-        self.active = Some(Active { segment, growth, created_ms });
+        let waits_from_ms = created_ms;
+        self.active = Some(Active { segment, growth, created_ms, waits_from_ms });
         self.unflushed.names = true;
         Ok(())
     }

@@ -91,10 +91,31 @@ pub struct LogConfig {
     pub file_delete_delay_ms: u64,
     /// `min.cleanable.dirty.ratio`: share of not yet cleaned bytes that starts the cleaner.
     pub min_cleanable_dirty_ratio: f64,
+    /// `min.compaction.lag.ms`: segments with a younger record are not cleaned.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`: a log with an older record that no run has seen is cleaned
+    /// whatever its share of dirt; `i64::MAX` for no such limit.
+    pub max_compaction_lag_ms: i64,
     /// `delete.retention.ms`: how long a record that deletes its key stays after cleaning.
     pub delete_retention_ms: i64,
+    /// `log.cleaner.io.max.bytes.per.second`: what the cleaner reads and writes at most.
+    pub cleaner_bytes_per_second: f64,
     /// `producer.id.expiration.ms`: silent producers are forgotten after this.
     pub producer_id_expiration_ms: i64,
+}
+
+impl LogConfig {
+    /// How old a segment gets: a compacted log closes it in time for `max.compaction.lag.ms`,
+    /// because the segment that is written is never cleaned.
+    #[must_use]
+    pub fn segment_ms_max(&self) -> i64 {
+        match self.cleanup {
+            Cleanup::Delete => self.segment_ms,
+            Cleanup::Compact | Cleanup::CompactDelete => {
+                self.segment_ms.min(self.max_compaction_lag_ms)
+            }
+        }
+    }
 }
 
 impl Default for LogConfig {
@@ -114,7 +135,10 @@ impl Default for LogConfig {
             timestamp_type_append: false,
             file_delete_delay_ms: 60_000,
             min_cleanable_dirty_ratio: 0.5,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
             delete_retention_ms: DAY_MS,
+            cleaner_bytes_per_second: f64::MAX,
             producer_id_expiration_ms: DAY_MS,
         }
     }

@@ -175,6 +175,11 @@ impl Shared {
         }
     }
 
+    /// Whether the store has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// Works for the store on this thread until it is closed.
     pub(crate) fn work(&self, flusher: Flusher) {
         *self.flusher() = Some(flusher);

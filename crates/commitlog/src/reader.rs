@@ -420,6 +420,11 @@ impl LogReader {
         view.segments[first_segment(&view.segments, from)..].to_vec()
     }
 
+    /// The segment in which readers end; those before it are read whole.
+    pub(crate) fn published_base(&self) -> i64 {
+        self.view.read().expect("no holder of the view panics").high_mark.segment_base
+    }
+
     pub(crate) fn segments(&self) -> Vec<Arc<Segment>> {
         self.view.read().expect("no holder of the view panics").segments.clone()
     }

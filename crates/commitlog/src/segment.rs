@@ -33,6 +33,7 @@ pub(crate) struct Segment {
     table_paths: TablePaths,
     bytes: AtomicU64,
     max_timestamp: AtomicI64,
+    first_timestamp: AtomicI64,
     interval_bytes: u64,
     pub tables: Tables,
     aborted: RwLock<Vec<AbortedEntry>>,
@@ -94,6 +95,7 @@ impl Segment {
             table_paths,
             bytes: AtomicU64::new(bytes),
             max_timestamp: AtomicI64::new(UNKNOWN),
+            first_timestamp: AtomicI64::new(UNKNOWN),
             interval_bytes: parts.interval_bytes,
             tables: parts.tables,
             aborted: RwLock::new(parts.aborted),
@@ -137,6 +139,18 @@ impl Segment {
 
     pub(crate) fn set_max_timestamp(&self, timestamp: i64) {
         self.max_timestamp.store(timestamp, Ordering::Relaxed);
+    }
+
+    /// The newest timestamp of the first batch of a closed segment; -1 when it has none.
+    pub(crate) fn first_timestamp(&self) -> Result<i64, Error> {
+        let known = self.first_timestamp.load(Ordering::Relaxed);
+        if known != UNKNOWN {
+            return Ok(known);
+        }
+        let first = self.find(0, self.bytes(), |_| true)?;
+        let found = first.map_or(NO_TIMESTAMP, |place| place.header.max_timestamp);
+        self.first_timestamp.store(found, Ordering::Relaxed);
+        Ok(found)
     }
 
     pub(crate) fn push_aborted(&self, entry: AbortedEntry) {

@@ -144,7 +144,7 @@ impl Log {
         let age = first.map_or(0, |first| newest.saturating_sub(first));
         let full = size > 0 && size + bytes > self.segment_bytes_max();
         let wide = end - active.segment.base > i64::from(i32::MAX);
-        if !(full || wide || (size > 0 && age > self.config.segment_ms)) {
+        if !(full || wide || (size > 0 && age > self.config.segment_ms_max())) {
             return Ok(());
         }
         self.write();

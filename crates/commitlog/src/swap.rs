@@ -13,6 +13,15 @@ use crate::error::Error;
 use crate::format::{self, CLEANED, LOG, OFFSET_INDEX, SNAPSHOT, SWAP, TIME_INDEX, TXN_INDEX};
 use crate::load::remove;
 
+/// Removes what a run has written, when it cannot be put in place.
+pub(crate) fn discard(disk: &dyn Disk, dir: &Path, base: i64) {
+    for kind in [TXN_INDEX, LOG] {
+        let path = format::with_suffix(&format::file(dir, base, kind), CLEANED);
+        // What stays here is overwritten by the next run, or removed by the next start.
+        drop(remove(disk, &path));
+    }
+}
+
 /// Lets a cleaned segment count, whose two `.cleaned` files are whole and flushed.
 pub(crate) fn begin(disk: &dyn Disk, dir: &Path, base: i64) -> Result<(), Error> {
     sync(disk, dir)?;

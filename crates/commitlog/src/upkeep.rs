@@ -121,37 +121,58 @@ impl Log {
 
     /// Puts what the cleaner has made in the place of what it was made from.
     pub(crate) fn put_cleaned(&mut self, groups: Vec<Group>, to: i64) -> Result<(), Error> {
+        let mut is_torn = false;
+        let mut is_put = false;
+        // A run that got nowhere would not get further the next time.
+        self.is_uncleanable |= to <= self.cleaned_to;
         for group in groups {
-            let mut segments = self.reader.segments();
-            let first = segments.iter().position(|segment| segment.base == group.base);
-            let range = first.map(|first| first..first + group.olds.len());
-            let same = range.clone().and_then(|range| segments.get(range)).is_some_and(|now| {
-                now.iter().zip(&group.olds).all(|(now, old)| Arc::ptr_eq(now, old))
-            });
-            // The log went on without the cleaner: something was cut or deleted.
-            let Some(range) = range.filter(|_| same) else { return Ok(()) };
-            let disk = Arc::clone(&self.env.disk);
-            swap::begin(&*disk, &self.dir, group.base)?;
-            swap::finish(&*disk, &self.dir, group.base)?;
-            let interval_bytes = group.olds[0].interval_bytes();
-            let parts = Parts { tables: Tables::cold(), aborted: group.aborted, interval_bytes };
-            let segment = Segment::open(&disk, &self.dir, group.base, parts)?;
-            segment.tables.replace(group.lookup);
-            segment.set_max_timestamp(group.max_timestamp);
-            segment.store_warm()?;
-            segments.splice(range, [Arc::new(segment)]);
-            self.reader.set_segments(segments);
+            let fit = Fit::of(&group, &self.reader.segments());
+            // Without what lies before it, a group could bring deleted keys back to life.
+            is_torn |= fit == Fit::Torn;
+            match fit {
+                Fit::Whole(first) if !is_torn => {
+                    self.put_group(group, first)?;
+                    is_put = true;
+                }
+                Fit::Whole(_) | Fit::Gone | Fit::Torn => {
+                    swap::discard(&*self.env.disk, &self.dir, group.base);
+                }
+            }
         }
-        self.cleaned_to = self.cleaned_to.max(to);
+        if is_put && !is_torn {
+            self.cleaned_to = self.cleaned_to.max(to);
+        }
         self.store_aborted_digests()
+    }
+
+    fn put_group(&self, group: Group, first: usize) -> Result<(), Error> {
+        let disk = Arc::clone(&self.env.disk);
+        swap::begin(&*disk, &self.dir, group.base)?;
+        swap::finish(&*disk, &self.dir, group.base)?;
+        let interval_bytes = group.olds[0].interval_bytes();
+        let parts = Parts { tables: Tables::cold(), aborted: group.aborted, interval_bytes };
+        let segment = Segment::open(&disk, &self.dir, group.base, parts)?;
+        segment.tables.replace(group.lookup);
+        segment.set_max_timestamp(group.max_timestamp);
+        segment.store_warm()?;
+        let mut segments = self.reader.segments();
+        segments.splice(first..first + group.olds.len(), [Arc::new(segment)]);
+        self.reader.set_segments(segments);
+        Ok(())
     }
 
     /// Closes a segment that took its first batch too long ago.
     pub(crate) fn roll_by_time(&mut self) -> Result<(), Error> {
         let Some(active) = &self.active else { return Ok(()) };
-        let age_ms = self.env.clock.unix_ms().saturating_sub(active.created_ms);
-        if active.segment.bytes() > 0 && age_ms > self.config.segment_ms {
+        let now_ms = self.env.clock.unix_ms();
+        let is_old = now_ms.saturating_sub(active.created_ms) > self.config.segment_ms_max();
+        let lag_ms = now_ms.saturating_sub(active.waits_from_ms);
+        let is_overdue =
+            self.config.cleanup.compacts() && lag_ms > self.config.max_compaction_lag_ms;
+        if active.segment.bytes() > 0 && (is_old || is_overdue) {
             self.roll()?;
+            // Readers must not be sent to the end of a segment that may now be cleaned.
+            self.settle(true, |_| {});
         }
         Ok(())
     }
@@ -163,5 +184,29 @@ impl Log {
         for segment in self.reader.segments() {
             segment.tables.cool();
         }
+    }
+}
+
+/// Whether the segments that a group was made from are still those of the log, which went on
+/// without the cleaner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fit {
+    /// They are, from this one on.
+    Whole(usize),
+    /// None of them is left.
+    Gone,
+    /// Some are left.
+    Torn,
+}
+
+impl Fit {
+    fn of(group: &Group, segments: &[Arc<Segment>]) -> Self {
+        let is_old =
+            |segment: &&Arc<Segment>| group.olds.iter().any(|old| Arc::ptr_eq(old, segment));
+        let Some(first) = segments.iter().position(|segment| is_old(&segment)) else {
+            return Self::Gone;
+        };
+        let left = segments[first..].iter().filter(is_old).count();
+        if left == group.olds.len() { Self::Whole(first) } else { Self::Torn }
     }
 }

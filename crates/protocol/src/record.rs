@@ -39,6 +39,6 @@ pub use header::{
     BATCH_HEADER_BYTES, BATCH_PREFIX_BYTES, BatchHeader, ProducerIdentity, sequence_add,
 };
 pub use iter::{HeaderIter, HeaderRef, Headers, Record, RecordIter};
-pub use retain::{Retained, empty_batch, retain_records};
+pub use retain::{Retained, empty_batch, retain_records, set_delete_horizon};
 pub use stamp::{rewrite_producer, stamp, stamp_append_time, stamp_max_timestamp};
 pub use validate::{NO_TIMESTAMP, RecordFacts, validate_records};

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::time::Duration;
 
 use crate::boot::Executor;
 
@@ -57,6 +58,11 @@ impl<T> Thread<T> {
     pub fn is_finished(&self) -> bool {
         self.handle.is_finished()
     }
+}
+
+/// Lets the calling thread rest, which must not be one that tasks run on.
+pub fn pause(time: Duration) {
+    std::thread::sleep(time);
 }
 
 /// Processors that this process may use.

@@ -2,8 +2,10 @@
 //!
 //! A [`Workload`] is run on a memory disk whose power goes at operation n, for every n. What was
 //! sent, answered and seen is noted ([`history`]). From the images of the disk that such a cut may
-//! leave, the log is opened again and held against the notes ([`verdict`]).
+//! leave, the log is opened again and held against the notes ([`verdict`]). What a cleaner may do
+//! to deletions and markers has a story of its own ([`generations`]).
 
+pub mod generations;
 pub mod history;
 pub mod verdict;
 pub mod workload;

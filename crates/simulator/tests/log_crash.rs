@@ -4,6 +4,7 @@ use std::path::Path;
 
 use base::disk::{Disk, MemoryDisk};
 use commitlog::{Cleanup, Durability};
+use simulator::crash::generations::check_generations;
 use simulator::crash::{Workload, check_cuts_in_recovery, check_every_cut};
 
 fn check_flushed(seed: u64, cleanup: Cleanup) {
@@ -53,4 +54,10 @@ fn a_cut_during_recovery_takes_no_more_than_one_before() {
         let checked = check_cuts_in_recovery(&workload, 25);
         assert!(checked.images > 40, "{checked:?}");
     }
+}
+
+#[test]
+fn a_cleaned_log_keeps_values_deletions_and_transactions_at_every_cut() {
+    let checked = check_generations(1);
+    assert!(checked.cuts > 300 && checked.acknowledged > 100, "{checked:?}");
 }

@@ -11,6 +11,8 @@ use crate::options::BrokerOptions;
 
 const NO_EFFECT: &str = "Listed for tools that look for it; has no effect here.";
 const FACT: &str = "A fact of this broker, given when it was started.";
+const CLEANER_RATE: &str = "log.cleaner.io.max.bytes.per.second";
+const CLEANER_RATE_DOC: &str = "What the cleaner reads and writes at most in a second.";
 const DEFAULT_OF_TOPICS: &str = "The default of the topics' config that it belongs to.";
 
 /// The config of this name.
@@ -28,6 +30,7 @@ fn definition(row: &(&'static str, Kind, Option<&'static str>)) -> Definition {
     let (rule, doc) = match behind(name) {
         Some(topic) => (topic.rule, DEFAULT_OF_TOPICS),
         None if FACTS.contains(&name) => (Rule::Any, FACT),
+        None if name == CLEANER_RATE => (Rule::AtLeast(1), CLEANER_RATE_DOC),
         None => (Rule::Any, NO_EFFECT),
     };
     Definition { name, kind, default, rule, synonym: None, doc }
@@ -40,7 +43,13 @@ fn behind(name: &str) -> Option<&'static Definition> {
 
 /// Whether it may be changed while the broker runs.
 pub(crate) fn is_dynamic(name: &str) -> bool {
-    behind(name).is_some()
+    behind(name).is_some() || name == CLEANER_RATE
+}
+
+/// What the cleaner may read and write in a second.
+pub(crate) fn cleaner_bytes_per_second(set: &BTreeMap<String, String>) -> f64 {
+    let value = set.get(CLEANER_RATE);
+    value.and_then(|value| value.trim().parse().ok()).unwrap_or(f64::MAX)
 }
 
 const FACTS: &[&str] = &[
@@ -478,5 +487,17 @@ mod tests {
         let options = BrokerOptions::new("data".into());
         let facts = facts(&options, &("localhost".to_owned(), 9092));
         assert!(facts.keys().eq(FACTS.iter()));
+    }
+
+    #[test]
+    fn the_cleaners_rate_may_be_changed_and_is_without_a_limit_at_first() {
+        assert!(is_dynamic(CLEANER_RATE));
+        let definition = find(CLEANER_RATE).unwrap();
+        let default: f64 = definition.default.unwrap().parse().unwrap();
+        assert_eq!(cleaner_bytes_per_second(&BTreeMap::new()).to_bits(), default.to_bits());
+        let set = BTreeMap::from([(CLEANER_RATE.to_owned(), "1048576".to_owned())]);
+        assert_eq!(cleaner_bytes_per_second(&set).to_bits(), 1_048_576_f64.to_bits());
+        assert_eq!(definition.check("1048576"), Ok(()));
+        assert!(definition.check("0").is_err());
     }
 }

@@ -138,7 +138,7 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         Long,
         FOREVER,
         AtLeast(1),
-        "Accepted; the share of uncleaned bytes alone starts the cleaner.",
+        "Longest time that a record of a compacted topic may wait for the cleaner.",
     ),
     topic(
         ("max.message.bytes", "message.max.bytes"),
@@ -180,7 +180,7 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         Long,
         "0",
         AtLeast(0),
-        "Accepted; closed segments may be cleaned at once.",
+        "How long a record of a compacted topic stays uncleaned at least.",
     ),
     topic(
         ("min.insync.replicas", "min.insync.replicas"),
@@ -312,7 +312,10 @@ impl Settings {
             timestamp_type_append: values.text("message.timestamp.type") == "LogAppendTime",
             file_delete_delay_ms: values.count("file.delete.delay.ms"),
             min_cleanable_dirty_ratio: values.ratio("min.cleanable.dirty.ratio"),
+            min_compaction_lag_ms: values.number("min.compaction.lag.ms"),
+            max_compaction_lag_ms: values.number("max.compaction.lag.ms"),
             delete_retention_ms: values.number("delete.retention.ms"),
+            cleaner_bytes_per_second: super::broker::cleaner_bytes_per_second(broker),
             ..LogConfig::default()
         };
         Self {
@@ -384,6 +387,19 @@ mod tests {
         let broker = configs(&[("log.retention.ms", "7"), ("message.max.bytes", "9")]);
         let settings = Settings::new(&configs(&[("retention.ms", "5")]), &broker);
         assert_eq!((settings.log.retention_ms, settings.log.max_message_bytes), (5, 9));
+    }
+
+    #[test]
+    fn what_the_cleaner_goes_by_reaches_the_logs() {
+        let broker = configs(&[
+            ("log.cleaner.max.compaction.lag.ms", "9"),
+            ("log.cleaner.io.max.bytes.per.second", "1024.5"),
+        ]);
+        let own = configs(&[("min.compaction.lag.ms", "5"), ("cleanup.policy", "compact,delete")]);
+        let log = Settings::new(&own, &broker).log;
+        assert_eq!((log.min_compaction_lag_ms, log.max_compaction_lag_ms), (5, 9));
+        assert_eq!(log.cleaner_bytes_per_second.to_bits(), 1_024.5_f64.to_bits());
+        assert_eq!(log.cleanup, Cleanup::CompactDelete);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Which transactions were aborted, and which still have records while a run passes over them.
+//! Which transactions were aborted, and which still have batches while a run passes over them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,8 +10,8 @@ use crate::index::AbortedEntry;
 pub(super) struct Transactions {
     /// Aborted ones by producer, in the order of offsets.
     aborted: BTreeMap<i64, Vec<AbortedEntry>>,
-    /// Producers of which records were kept since their last marker.
-    with_records: BTreeSet<i64>,
+    /// Producers of which batches were met since their last marker.
+    with_batches: BTreeSet<i64>,
 }
 
 impl Transactions {
@@ -20,7 +20,7 @@ impl Transactions {
         for entry in entries {
             aborted.entry(entry.producer_id).or_default().push(*entry);
         }
-        Self { aborted, with_records: BTreeSet::new() }
+        Self { aborted, with_batches: BTreeSet::new() }
     }
 
     /// Whether a batch of records belongs to an aborted transaction.
@@ -35,15 +35,19 @@ impl Transactions {
         (header.is_control() && entry.last_offset == header.last_offset()).then_some(*entry)
     }
 
-    pub(super) fn note_records(&mut self, header: &BatchHeader) {
+    /// Passes over a batch of records; tells whether its transaction was aborted.
+    pub(super) fn pass(&mut self, header: &BatchHeader) -> bool {
         if header.is_transactional() {
-            self.with_records.insert(header.producer_id);
+            // Kept or not: a marker outlives its records by a run, so that none of them can be
+            // left without it wherever the power goes.
+            self.with_batches.insert(header.producer_id);
         }
+        self.is_aborted(header)
     }
 
-    /// Passes over a marker; tells whether records of its transaction were kept.
+    /// Passes over a marker; tells whether batches of its transaction were met.
     pub(super) fn end(&mut self, header: &BatchHeader) -> bool {
-        self.with_records.remove(&header.producer_id)
+        self.with_batches.remove(&header.producer_id)
     }
 
     /// The first aborted transaction of the producer that ends at or behind this batch.

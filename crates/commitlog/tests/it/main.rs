@@ -4,6 +4,8 @@
 
 mod basics;
 mod cleaner;
+mod cleaner_model;
+mod cleaner_rules;
 mod damage;
 mod full;
 mod model;

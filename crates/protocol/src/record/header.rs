@@ -24,7 +24,7 @@ pub(super) const COMPRESSION_MASK: i16 = 0x07;
 pub(super) const APPEND_TIME_FLAG: i16 = 0x08;
 pub(super) const TRANSACTIONAL_FLAG: i16 = 0x10;
 pub(super) const CONTROL_FLAG: i16 = 0x20;
-const DELETE_HORIZON_FLAG: i16 = 0x40;
+pub(super) const DELETE_HORIZON_FLAG: i16 = 0x40;
 
 const LENGTH_MIN: i32 = 49;
 const MAGIC: i8 = 2;

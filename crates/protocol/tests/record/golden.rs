@@ -7,8 +7,8 @@ use std::fmt::Write;
 use bytes::Bytes;
 use protocol::record::{
     Batch, BatchBuilder, BatchHeader, BatchOptions, Batches, ControlType, ProducerIdentity, Record,
-    RecordError, control_batch, control_type, empty_batch, stamp, stamp_append_time,
-    validate_records,
+    RecordError, control_batch, control_type, empty_batch, set_delete_horizon, stamp,
+    stamp_append_time, validate_records,
 };
 
 macro_rules! golden_files {
@@ -221,4 +221,17 @@ fn an_empty_batch_is_kept_byte_for_byte() {
     let kept = golden("empty_kept");
     let header = BatchHeader::parse(&kept).unwrap();
     assert_eq!(empty_batch(&header), kept);
+}
+
+#[test]
+fn a_delete_horizon_is_set_byte_for_byte() {
+    let kept = golden("delete_horizon");
+    let horizon = BatchHeader::parse(&kept).unwrap().delete_horizon().unwrap();
+    let mut builder = BatchBuilder::new(BatchOptions::default());
+    builder.append(1_700_000_000_001, Some(b"dead"), None, &[]);
+    let mut plain = builder.build().unwrap().to_vec();
+    stamp(&mut plain, 50, 1);
+    let batch = Batch::parse(&Bytes::from(plain)).unwrap();
+    assert_eq!(batch.header().delete_horizon(), None);
+    assert_eq!(set_delete_horizon(&batch, PLAIN_BYTES_MAX, horizon).unwrap(), kept);
 }
