@@ -183,17 +183,6 @@ fn size(chunks: &[Chunk]) -> usize {
     chunks.iter().map(Chunk::len).sum()
 }
 
-async fn send(
-    writer: &mut FrameWriter,
-    answer: Result<Option<Vec<Chunk>>, Refusal>,
-) -> Result<(), End> {
-    match answer {
-        Ok(Some(chunks)) => writer.write(&chunks).await.map_err(End::Write),
-        Ok(None) => Ok(()),
-        Err(refusal) => Err(End::Refused(refusal)),
-    }
-}
-
 /// Ends the connection because of a request that cannot be answered; those before it still are.
 async fn refuse(
     pending: &mut VecDeque<Pending>,
@@ -205,7 +194,7 @@ async fn refuse(
         while !pending.is_empty() {
             let answer = front(pending).await;
             pending.pop_front();
-            send(writer, answer).await?;
+            send_with_followers(writer, answer, pending).await?;
         }
         Ok::<(), End>(())
     };

@@ -38,7 +38,7 @@ pub trait LogEvents: Send + Sync {
     }
 
     /// Runs the flushes of a round, in any order and at the same time where there are threads for
-    /// it, and gives them back in their order. Here it is one after the other.
+    /// it, and gives all of them back. Here it is one after the other.
     fn flush(&self, mut jobs: Vec<FlushJob>) -> Vec<FlushJob> {
         jobs.iter_mut().for_each(FlushJob::run);
         jobs
@@ -328,18 +328,17 @@ impl Flusher {
             }
         }
         let mut jobs = Vec::new();
-        let mut flushing = Vec::new();
         for id in touched.union(&due) {
             let Some(log) = slot(&mut self.logs, *id) else { continue };
             if log.wants_flush(log.lingers_too_long(now_ms)) {
-                flushing.push(*id);
                 jobs.push(log.flush_job());
             }
         }
+        let wanted = jobs.len();
         let jobs = self.events.flush(jobs);
-        assert!(jobs.len() == flushing.len(), "every flush of a round comes back");
+        assert!(jobs.len() == wanted, "every flush of a round comes back");
         let mut flushed: BTreeMap<LogId, Result<(), Error>> =
-            flushing.into_iter().zip(jobs.into_iter().map(FlushJob::into_outcome)).collect();
+            jobs.into_iter().map(|job| (job.id, job.outcome)).collect();
         for id in touched.union(&due) {
             let Some(log) = slot(&mut self.logs, *id) else { continue };
             let failed_before = log.is_failed();

@@ -15,7 +15,6 @@ use crate::command::{Appended, LogId, Then};
 use crate::error::{AppendError, Error, is_full};
 use crate::format;
 use crate::index::Tables;
-use crate::limits::RECENT_PLACES_MAX;
 use crate::load::{Cut, LoadOptions, Loaded};
 use crate::meta;
 use crate::options::{Durability, LogConfig};
@@ -93,9 +92,10 @@ pub(crate) struct Answer {
 /// The flush of one log at the end of a round.
 #[derive(Debug)]
 pub struct FlushJob {
+    pub(crate) id: LogId,
     segments: Vec<Arc<Segment>>,
     folder: Option<(Arc<dyn Disk>, PathBuf)>,
-    outcome: Result<(), Error>,
+    pub(crate) outcome: Result<(), Error>,
 }
 
 impl FlushJob {
@@ -112,10 +112,6 @@ impl FlushJob {
             Some((disk, dir)) => disk.sync_dir(dir).map_err(Error::io("flush", dir)),
             None => Ok(()),
         }
-    }
-
-    pub(crate) fn into_outcome(self) -> Result<(), Error> {
-        self.outcome
     }
 }
 
@@ -336,17 +332,16 @@ impl Log {
         let segment = Arc::clone(&active.segment);
         let growth = &mut active.growth;
         let mut position = segment.bytes();
-        let mut places = Vec::with_capacity(headers.len());
+        let mut recent = segment.recent();
         segment.tables.grow(|lookup| {
             for header in &headers {
                 growth.note(lookup, position, header);
-                places.push(Place { position, header: *header });
+                recent.push(Place { position, header: *header });
                 position += cast::u64_of(header.total_bytes());
             }
         });
         assert!(position == segment.bytes() + bytes, "headers and buffers are of the same batches");
-        let old = places.len().saturating_sub(RECENT_PLACES_MAX);
-        segment.note_recent(places.drain(old..));
+        drop(recent);
         segment.set_max_timestamp(growth.max_timestamp());
         segment.set_bytes(position);
         for entry in self.reader.producers().apply(overlay) {
@@ -371,7 +366,7 @@ impl Log {
         let flushed = self.wants_flush(force).then(|| {
             let mut job = self.flush_job();
             job.run();
-            job.into_outcome()
+            job.outcome
         });
         self.end_round(flushed, tell);
     }
@@ -464,6 +459,7 @@ impl Log {
     /// What has to be flushed, for any thread to do it. Nothing may be written meanwhile.
     pub(crate) fn flush_job(&self) -> FlushJob {
         FlushJob {
+            id: self.id,
             segments: self.unflushed.segments.clone(),
             folder: self.unflushed.names.then(|| (Arc::clone(&self.env.disk), self.dir.clone())),
             outcome: Ok(()),

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use base::cast;
 use base::disk::{Disk, DiskFile, OpenMode};
@@ -38,7 +38,7 @@ pub(crate) struct Segment {
     pub tables: Tables,
     aborted: RwLock<Vec<AbortedEntry>>,
     /// The batches that were written last, without a gap: who reads along finds its place here.
-    recent: Mutex<VecDeque<Place>>,
+    recent: Mutex<Recent>,
 }
 
 /// A batch in a segment.
@@ -46,6 +46,29 @@ pub(crate) struct Segment {
 pub(crate) struct Place {
     pub position: u64,
     pub header: BatchHeader,
+}
+
+/// Some batches in a row, the newest last.
+#[derive(Debug, Default)]
+pub(crate) struct Recent(VecDeque<Place>);
+
+impl Recent {
+    /// Adds the batch that follows the last one.
+    pub(crate) fn push(&mut self, place: Place) {
+        if self.0.len() == RECENT_PLACES_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(place);
+    }
+
+    /// The first batch below `end` whose last offset is at least `offset`, if it is among these.
+    fn place_of(&self, offset: i64, end: u64) -> Option<Place> {
+        if self.0.front()?.header.base_offset > offset {
+            return None;
+        }
+        let at = self.0.partition_point(|place| place.header.last_offset() < offset);
+        self.0.get(at).copied().filter(|place| place.position < end)
+    }
 }
 
 /// Where one batch ends and the next one begins.
@@ -261,29 +284,14 @@ impl Segment {
         Ok(lookup)
     }
 
-    /// Remembers where batches went that were just written.
-    pub(crate) fn note_recent(&self, places: impl Iterator<Item = Place>) {
-        let mut recent = self.recent.lock().expect("no holder of the recent places panics");
-        for place in places {
-            if recent.len() == RECENT_PLACES_MAX {
-                recent.pop_front();
-            }
-            recent.push_back(place);
-        }
-    }
-
-    fn recent_place_of(&self, offset: i64, end: u64) -> Option<Place> {
-        let recent = self.recent.lock().expect("no holder of the recent places panics");
-        if recent.front()?.header.base_offset > offset {
-            return None;
-        }
-        let at = recent.partition_point(|place| place.header.last_offset() < offset);
-        recent.get(at).copied().filter(|place| place.position < end)
+    /// Where the batches went that were written last.
+    pub(crate) fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().expect("no holder of the recent places panics")
     }
 
     /// The first batch below `end` whose last offset is at least `offset`.
     pub(crate) fn place_of(&self, offset: i64, end: u64) -> Result<Option<Place>, Error> {
-        if let Some(place) = self.recent_place_of(offset, end) {
+        if let Some(place) = self.recent().place_of(offset, end) {
             return Ok(Some(place));
         }
         let hint = self.look(|lookup| floor_offset(&lookup.offsets, offset - self.base))?;

@@ -68,6 +68,19 @@ pub(crate) enum NodeState {
     Average(Windows<Mean>),
 }
 
+impl NodeState {
+    /// What the changelog will get for what the transaction has changed, roughly, in bytes; 0 when
+    /// nothing is.
+    pub(crate) fn change_bytes(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Count(store) => store.change_bytes(),
+            Self::WindowCount(windows) => windows.store.change_bytes(),
+            Self::Average(windows) => windows.store.change_bytes(),
+        }
+    }
+}
+
 /// What the tasks of a stage remember for one partition.
 #[derive(Debug)]
 pub(crate) struct ChainState {

@@ -43,16 +43,6 @@ fn write_key(out: &mut Vec<u8>, shard: u16, key: &[u8]) {
     out.extend_from_slice(key);
 }
 
-/// Whether the transaction has changed a task's state.
-pub(crate) fn has_changes(state: &ChainState, at: usize) -> bool {
-    match state.nodes.get(at) {
-        Some(NodeState::Count(store)) => store.changes().next().is_some(),
-        Some(NodeState::WindowCount(windows)) => windows.store.changes().next().is_some(),
-        Some(NodeState::Average(windows)) => windows.store.changes().next().is_some(),
-        Some(NodeState::None) | None => false,
-    }
-}
-
 /// Calls `each` with every change that the transaction made to a task's state.
 pub(crate) fn each_change<E>(
     state: &ChainState,

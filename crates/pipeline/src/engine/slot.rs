@@ -256,7 +256,7 @@ impl Slot {
             let changed = handles
                 .changelogs
                 .iter()
-                .filter(|(node, _)| changelog::has_changes(&task.state, **node));
+                .filter(|(node, _)| task.state.nodes[**node].change_bytes() > 0);
             places.extend(changed.map(|(_, place)| (*place, task.partition)));
         }
         self.writer.prepare(&places, &groups).await?;

@@ -344,13 +344,7 @@ impl Task {
 
     /// What its changelogs will get for what has changed since the last commit, roughly, in bytes.
     pub(crate) fn change_bytes(&self) -> usize {
-        let bytes = self.state.nodes.iter().map(|node| match node {
-            NodeState::Count(store) => store.change_bytes(),
-            NodeState::WindowCount(windows) => windows.store.change_bytes(),
-            NodeState::Average(windows) => windows.store.change_bytes(),
-            NodeState::None => 0,
-        });
-        bytes.sum()
+        self.state.nodes.iter().map(NodeState::change_bytes).sum()
     }
 
     /// Memory of its state, roughly, in bytes.

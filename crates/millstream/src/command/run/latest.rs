@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use client::admin::OffsetAt;
 use client::options::{ConsumerOptions, Isolation};
-use client::{Client, ClientError};
+use client::{Client, ClientError, Consumer};
 use protocol::record::Batch;
 use runtime::task::{self, Task};
 use runtime::timer;
@@ -49,9 +49,11 @@ pub(super) fn follow(plan: &Plan, client: &Client, latest: &Latest) -> Task<()> 
     let (client, latest) = (client.clone(), Arc::clone(latest));
     task::spawn("latest", async move {
         let mut seen = Seen::new();
+        let isolation = Isolation::ReadCommitted;
+        let mut consumer = client.consumer(ConsumerOptions { isolation, ..Default::default() });
         // The pipeline makes its topics while it starts, and the view can do without this.
         while !topics.is_empty() {
-            if let Err(error) = look(&client, &topics, &mut seen, &latest).await {
+            if let Err(error) = look(&client, &topics, (&mut consumer, &mut seen), &latest).await {
                 tracing::debug!(%error, "averages cannot be shown yet");
             }
             timer::sleep(LOOK_EVERY).await;
@@ -64,7 +66,7 @@ pub(super) fn follow(plan: &Plan, client: &Client, latest: &Latest) -> Task<()> 
 async fn look(
     client: &Client,
     topics: &[String],
-    seen: &mut Seen,
+    (consumer, seen): (&mut Consumer, &mut Seen),
     latest: &Latest,
 ) -> Result<(), ClientError> {
     let mut places = Vec::new();
@@ -83,7 +85,6 @@ async fn look(
             open.insert(place, (known.max(end.offset - RECORDS_MAX).max(start), end.offset));
         }
     }
-    let mut consumer = client.consumer(ConsumerOptions { isolation, ..Default::default() });
     consumer.assign(open.iter().map(|((topic, place), (from, _))| (topic.as_str(), *place, *from)));
     while !open.is_empty() {
         let fetched = consumer.poll(LOOK_EVERY).await?;
