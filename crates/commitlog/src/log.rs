@@ -8,7 +8,7 @@ use base::clock::Clock;
 use base::disk::Disk;
 use base::uuid::Uuid;
 use bytes::Bytes;
-use protocol::record::BatchHeader;
+use protocol::record::{BatchHeader, NO_TIMESTAMP};
 
 use crate::checkpoint;
 use crate::command::{Appended, LogId, Then};
@@ -229,7 +229,7 @@ impl Log {
             segment.file.set_len(0).map_err(Error::io("cut", &segment.path))?;
             segment.set_bytes(0);
         }
-        segment.set_max_timestamp(crate::segment::NO_TIMESTAMP);
+        segment.set_max_timestamp(NO_TIMESTAMP);
         self.reader.add_segment(Arc::clone(&segment));
         let growth = Growth::new(base, interval_bytes);
         let created_ms = self.env.clock.unix_ms();

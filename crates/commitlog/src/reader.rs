@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use base::cast;
 use base::chunk::{Chunk, FileRange};
-use protocol::record::ProducerIdentity;
+use protocol::record::{NO_TIMESTAMP, ProducerIdentity};
 
 use crate::epochs::Epochs;
 use crate::error::{Error, ReadError};
 use crate::limits::{ABORTED_MAX, DECOMPRESS_BYTES_MAX};
 use crate::producers::Producers;
-use crate::segment::{Boundary, NO_TIMESTAMP, Place, Segment};
+use crate::segment::{Boundary, Place, Segment};
 
 /// How far a reader may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

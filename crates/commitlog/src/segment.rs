@@ -10,16 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use base::cast;
 use base::disk::{Disk, DiskFile, OpenMode};
-use protocol::record::BatchHeader;
+use protocol::record::{BatchHeader, NO_TIMESTAMP};
 
 use crate::error::Error;
 use crate::format;
 use crate::index::{self, AbortedEntry, Lookup, OffsetEntry, TablePaths, Tables, TimeEntry};
 use crate::limits::{HEADER_WINDOW_BYTES, RECENT_PLACES_MAX, WALK_WINDOW_BYTES};
 use crate::walk::{Stop, Stretch, Walk};
-
-/// The timestamp of batches that have none, as in Kafka.
-pub(crate) const NO_TIMESTAMP: i64 = -1;
 
 /// Not looked up yet.
 const UNKNOWN: i64 = i64::MIN;

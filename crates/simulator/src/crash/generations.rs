@@ -10,15 +10,14 @@ use std::sync::Arc;
 use base::cast;
 use base::clock::{Clock, ManualClock};
 use base::disk::MemoryDisk;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use commitlog::{
-    Bound, Cleanup, Command, Durability, LogConfig, LogReader, Origin, ReadRange, StoreOptions,
+    Bound, Cleanup, Command, Durability, LogConfig, LogReader, Origin, ReadError, StoreOptions,
 };
-use protocol::record::{
-    BatchBuilder, BatchOptions, Batches, ControlType, ProducerIdentity, control_batch,
-};
+use protocol::record::{BatchBuilder, BatchOptions, ControlType, ProducerIdentity, control_batch};
 
 use super::Checked;
+use super::verdict::each_record;
 use super::workload::{Store, config, options};
 
 /// How long a deletion stays after the first cleaning.
@@ -32,9 +31,6 @@ const GENERATIONS: u64 = 6;
 
 /// When the first generation begins, in ms since 1970.
 const START_MS: i64 = 1_700_000_000_000;
-
-/// Largest batch that is opened here.
-const DECOMPRESS_BYTES_MAX: usize = 1 << 20;
 
 /// Who commits, and who aborts.
 const PRODUCERS: [i64; 2] = [3, 4];
@@ -330,41 +326,21 @@ fn judge_end(story: &Story, store: &Store) {
 }
 
 /// Everything that the log holds.
-fn read(reader: &LogReader) -> Result<Vec<Found>, commitlog::ReadError> {
+fn read(reader: &LogReader) -> Result<Vec<Found>, ReadError> {
     let mut found = Vec::new();
-    let mut next = reader.log_start_offset();
-    loop {
-        let until = Bound::HighWatermark;
-        let range = ReadRange { from: next, bytes_max: 4_096, at_least_one: true, until };
-        let slice = reader.read(range)?;
-        let mut bytes = BytesMut::new();
-        for chunk in &slice.chunks {
-            bytes.extend_from_slice(&chunk.read().expect("a disk in memory can be read"));
-        }
-        if bytes.is_empty() {
-            return Ok(found);
-        }
-        for batch in Batches::new(bytes.freeze()) {
-            let batch = batch.expect("stored batches are whole");
-            batch.verify_crc().expect("stored batches are sound");
-            let header = *batch.header();
-            next = header.next_offset();
-            let decoded = batch.decode(DECOMPRESS_BYTES_MAX).expect("batches can be opened");
-            for record in &decoded {
-                let record = record.expect("records are sound");
-                let text = |part: &[u8]| String::from_utf8_lossy(part).into_owned();
-                found.push(Found {
-                    offset: record.offset,
-                    key: record.key.map(text).unwrap_or_default(),
-                    value: record.value.map(text),
-                    at_ms: record.timestamp,
-                    producer: header.has_producer().then_some(header.producer_id),
-                    is_marker: header.is_control(),
-                    has_horizon: header.delete_horizon().is_some(),
-                });
-            }
-        }
-    }
+    let text = |part: &[u8]| String::from_utf8_lossy(part).into_owned();
+    each_record(reader, (reader.log_start_offset(), Bound::HighWatermark), |header, record| {
+        found.push(Found {
+            offset: record.offset,
+            key: record.key.map(text).unwrap_or_default(),
+            value: record.value.map(text),
+            at_ms: record.timestamp,
+            producer: header.has_producer().then_some(header.producer_id),
+            is_marker: header.is_control(),
+            has_horizon: header.delete_horizon().is_some(),
+        });
+    })?;
+    Ok(found)
 }
 
 /// The table that a reader of committed records makes of what is found.

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use base::disk::MemoryDisk;
 use bytes::BytesMut;
 use commitlog::{Bound, Durability, LogReader, Opened, Origin, ReadError, ReadRange};
-use protocol::record::{Batches, ControlType, ProducerIdentity, control_batch, control_type};
+use protocol::record::{
+    BatchHeader, Batches, ControlType, ProducerIdentity, Record, control_batch, control_type,
+};
 
 use super::history::{History, Kind, LogNotes, Sent, key_of};
 use super::workload::{LOGS, Store, config, options};
@@ -37,6 +39,35 @@ pub struct Seen {
 /// When a batch is damaged, which a log must never hand out.
 pub fn records(reader: &LogReader, from: i64, until: Bound) -> Result<Vec<Seen>, ReadError> {
     let mut found = Vec::new();
+    each_record(reader, (from, until), |header, record| {
+        let value = if header.is_control() {
+            format!("{:?}", control_type(record).expect("a marker ends a transaction"))
+        } else {
+            text(record.value)
+        };
+        found.push(Seen {
+            offset: record.offset,
+            value,
+            producer: header.producer(),
+            is_transactional: header.is_transactional(),
+            is_marker: header.is_control(),
+        });
+    })?;
+    Ok(found)
+}
+
+/// Calls `each` with every record from an offset on, markers included, and the header of its batch.
+///
+/// # Errors
+/// What reading says.
+///
+/// # Panics
+/// When a batch is damaged, which a log must never hand out.
+pub(super) fn each_record(
+    reader: &LogReader,
+    (from, until): (i64, Bound),
+    mut each: impl FnMut(&BatchHeader, &Record<'_>),
+) -> Result<(), ReadError> {
     let mut next = from;
     loop {
         let range = ReadRange { from: next, bytes_max: 700, at_least_one: true, until };
@@ -46,7 +77,7 @@ pub fn records(reader: &LogReader, from: i64, until: Bound) -> Result<Vec<Seen>,
             bytes.extend_from_slice(&chunk.read().map_err(|_| out_of_range(reader, next))?);
         }
         if bytes.is_empty() {
-            return Ok(found);
+            return Ok(());
         }
         for batch in Batches::new(bytes.freeze()) {
             let batch = batch.expect("stored batches are whole");
@@ -57,21 +88,11 @@ pub fn records(reader: &LogReader, from: i64, until: Bound) -> Result<Vec<Seen>,
             let decoded = batch.decode(DECOMPRESS_BYTES_MAX).expect("batches can be opened");
             for record in decoded.iter() {
                 let record = record.expect("records are sound");
-                let value = if header.is_control() {
-                    format!("{:?}", control_type(&record).expect("a marker ends a transaction"))
-                } else {
-                    text(record.value)
-                };
-                found.push(Seen {
-                    offset: record.offset,
-                    value,
-                    producer: header.producer(),
-                    is_transactional: header.is_transactional(),
-                    is_marker: header.is_control(),
-                });
+                if record.offset >= from {
+                    each(&header, &record);
+                }
             }
         }
-        found.retain(|record| record.offset >= from);
     }
 }
 

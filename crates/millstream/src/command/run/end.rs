@@ -74,7 +74,10 @@ pub(crate) fn failure(error: &EngineError, stage: &Stage) -> Failure {
         | EngineError::RestoreStuck { .. } => {
             Failure::new(Exit::Failed, codes::STATE_UNUSABLE, what)
         }
-        EngineError::TooLarge(_) => Failure::new(Exit::Failed, codes::RESULT_TOO_LARGE, what),
+        EngineError::TooLarge(_) => Failure::new(Exit::Failed, codes::RESULT_TOO_LARGE, what)
+            .fact("what was committed before stays; the next start begins there")
+            .help("let the topic of the results take more with its config max.message.bytes")
+            .help("make the results smaller, or leave such records out with a `filter` before"),
         EngineError::Thread(error) => failed::machine(error),
     }
 }
