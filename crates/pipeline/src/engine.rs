@@ -29,6 +29,7 @@ pub mod runner;
 mod slot;
 mod snapshot;
 mod state;
+mod store;
 mod table;
 pub(crate) mod task;
 mod topics;

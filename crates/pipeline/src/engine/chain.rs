@@ -12,9 +12,10 @@ use topology::spec::{Emit, Form, OnError, TaskKind, Window};
 
 use super::flow::{Failed, Flow, Halt, Out, Outlet, RecordFailure, shown};
 use super::render;
-use super::state::{Mean, Store};
+use super::state::Mean;
+use super::store::{Layout, StateStore as _, Store, split_key};
 use super::watermark::NO_TIME;
-use super::window::{Windows, ends_of, split_key};
+use super::window::{Windows, ends_of};
 
 /// Where a task's records go.
 #[derive(Debug, Clone)]
@@ -93,7 +94,7 @@ impl ChainState {
     /// Nothing remembered.
     pub(crate) fn new(chain: &Chain) -> Self {
         let state = |node: &Node| match node.kind {
-            TaskKind::Count { window: None } => NodeState::Count(Store::default()),
+            TaskKind::Count { window: None } => NodeState::Count(Store::memory(Layout::Keyed)),
             TaskKind::Count { window: Some(_) } => NodeState::WindowCount(Windows::default()),
             TaskKind::Average { .. } => NodeState::Average(Windows::default()),
             TaskKind::Forward
@@ -525,8 +526,8 @@ fn is_closed(window: &Window, end_ms: i64, closed_ms: i64) -> bool {
 
 fn take_due(state: &mut ChainState, at: usize, until_ms: i64) -> Option<(i64, Vec<u32>)> {
     match state.nodes.get_mut(at) {
-        Some(NodeState::WindowCount(windows)) => windows.take_due(until_ms),
-        Some(NodeState::Average(windows)) => windows.take_due(until_ms),
+        Some(NodeState::WindowCount(windows)) => windows.store.take_due(until_ms),
+        Some(NodeState::Average(windows)) => windows.store.take_due(until_ms),
         _ => None,
     }
 }

@@ -8,12 +8,10 @@
 //! The virtual shard is that of the record's key (murmur2 modulo 1024), so that state can be
 //! moved by ranges of it. A missing value forgets the key. The layout is pinned by golden bytes.
 
-use protocol::partitioner::{murmur2, to_positive};
-
 use super::chain::{ChainState, NodeState};
-use super::state::{StateValue, Store};
+use super::state::StateValue;
+use super::store::{ALL_SHARDS, Layout, StateStore, Store, shard_of};
 use super::watermark::NO_TIME;
-use super::window::split_key;
 
 const FORMAT: u8 = 1;
 const TIME_SHARD: u16 = u16::MAX;
@@ -21,19 +19,11 @@ const TIME_KEY: &[u8] = b"time";
 const TIME_VERSION: u8 = 1;
 const PREFIX_BYTES: usize = 3;
 
-/// Shards of a key space; fixed, because it is written into every key.
-const VIRTUAL_SHARDS: i32 = 1024;
-
 /// A change of a task's state, as the changelog holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ChangelogRecord<'a> {
     pub(crate) key: &'a [u8],
     pub(crate) value: Option<&'a [u8]>,
-}
-
-fn shard_of(key: &[u8]) -> u16 {
-    let shard = to_positive(murmur2(key)) % VIRTUAL_SHARDS;
-    u16::try_from(shard).expect("a shard is below 1024")
 }
 
 fn write_key(out: &mut Vec<u8>, shard: u16, key: &[u8]) {
@@ -51,11 +41,13 @@ pub(crate) fn each_change<E>(
     mut each: impl FnMut(ChangelogRecord<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     match state.nodes.get(at) {
-        Some(NodeState::Count(store)) => write_all(store.changes(), false, &mut each)?,
+        Some(NodeState::Count(store)) => write_changes(store, Layout::Keyed, &mut each)?,
         Some(NodeState::WindowCount(windows)) => {
-            write_all(windows.store.changes(), true, &mut each)?;
+            write_changes(&windows.store, Layout::Windowed, &mut each)?;
         }
-        Some(NodeState::Average(windows)) => write_all(windows.store.changes(), true, &mut each)?,
+        Some(NodeState::Average(windows)) => {
+            write_changes(&windows.store, Layout::Windowed, &mut each)?;
+        }
         Some(NodeState::None) | None => return Ok(()),
     }
     if time_has_moved && !matches!(state.nodes.get(at), Some(NodeState::Count(_))) {
@@ -72,18 +64,16 @@ pub(crate) fn each_live<E>(
     mut each: impl FnMut(ChangelogRecord<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     match state.nodes.get(at) {
-        Some(NodeState::Count(store)) => return write_all(live(store), false, &mut each),
+        Some(NodeState::Count(store)) => return write_live(store, Layout::Keyed, &mut each),
         Some(NodeState::WindowCount(windows)) => {
-            write_all(live(&windows.store), true, &mut each)?;
+            write_live(&windows.store, Layout::Windowed, &mut each)?;
         }
-        Some(NodeState::Average(windows)) => write_all(live(&windows.store), true, &mut each)?,
+        Some(NodeState::Average(windows)) => {
+            write_live(&windows.store, Layout::Windowed, &mut each)?;
+        }
         Some(NodeState::None) | None => return Ok(()),
     }
     if closed_ms == NO_TIME { Ok(()) } else { write_time(closed_ms, &mut each) }
-}
-
-fn live<V: StateValue>(store: &Store<V>) -> impl Iterator<Item = (&[u8], Option<&V>)> {
-    store.slots().map(|(_, key, value)| (key, Some(value)))
 }
 
 fn write_time<E>(
@@ -97,25 +87,48 @@ fn write_time<E>(
     each(ChangelogRecord { key: &key, value: Some(&value) })
 }
 
-fn write_all<'s, V: StateValue + 's, E>(
-    entries: impl Iterator<Item = (&'s [u8], Option<&'s V>)>,
-    is_windowed: bool,
+fn write_changes<V: StateValue, E>(
+    store: &Store<V>,
+    layout: Layout,
     each: &mut impl FnMut(ChangelogRecord<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let (mut key, mut bytes) = (Vec::new(), Vec::new());
-    for (stored, value) in entries {
-        let record_key = match split_key(stored) {
-            Some((_, record_key)) if is_windowed => record_key,
-            _ => stored,
-        };
-        write_key(&mut key, shard_of(record_key), stored);
-        bytes.clear();
-        if let Some(value) = value {
-            value.encode(&mut bytes);
-        }
-        each(ChangelogRecord { key: &key, value: value.map(|_| bytes.as_slice()) })?;
+    let mut written = Written::default();
+    for (stored, value) in store.changes() {
+        each(written.record(layout, stored, value))?;
     }
     Ok(())
+}
+
+fn write_live<V: StateValue, E>(
+    store: &Store<V>,
+    layout: Layout,
+    each: &mut impl FnMut(ChangelogRecord<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut written = Written::default();
+    store.each(ALL_SHARDS, |stored, value| each(written.record(layout, stored, Some(value))))
+}
+
+/// The room in which one record after the other is written.
+#[derive(Debug, Default)]
+struct Written {
+    key: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl Written {
+    fn record<V: StateValue>(
+        &mut self,
+        layout: Layout,
+        stored: &[u8],
+        value: Option<&V>,
+    ) -> ChangelogRecord<'_> {
+        write_key(&mut self.key, shard_of(layout.record_key(stored)), stored);
+        self.value.clear();
+        if let Some(value) = value {
+            value.encode(&mut self.value);
+        }
+        ChangelogRecord { key: &self.key, value: value.map(|_| self.value.as_slice()) }
+    }
 }
 
 /// A record of a changelog that cannot be understood.
@@ -234,8 +247,11 @@ mod tests {
             assert_eq!(apply(&mut restored, 0, &key, value.as_deref()), Ok(()));
         }
         let NodeState::Average(windows) = &mut restored.nodes[0] else { panic!("no average") };
-        windows.reorder();
-        assert_eq!((windows.open_count(), windows.first_end_ms()), (3, Some(10)));
+        assert_eq!(windows.store.open_windows(), 3);
+        assert_eq!(
+            windows.store.take_due(i64::MAX).map(|(end_ms, slots)| (end_ms, slots.len())),
+            Some((10, 2))
+        );
         assert_eq!(restored.closed_ms, [7]);
     }
 

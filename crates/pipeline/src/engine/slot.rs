@@ -484,7 +484,7 @@ impl Slot {
             }
         }
         for task in &mut self.tasks {
-            task.settle();
+            task.settle(|_| None);
         }
         self.pace.note(self.clock.steady_us().saturating_sub(began_us));
         self.publish();

@@ -199,7 +199,7 @@ sink: { kafka: { topic: out } }
         };
         *windows.change(10, b"21") = 258;
         task.state.closed_ms[0] = 7;
-        task.settle();
+        task.settle(|_| None);
         task
     }
 

@@ -11,6 +11,7 @@ use super::chain::{ChainState, Counters, Desk, NodeState};
 use super::code::StageCode;
 use super::flow::{Flow, Halt, Outlet};
 use super::marker::Marker;
+use super::store::{Applied, StateStore as _};
 use super::watermark::{Input, NO_TIME, Watermark};
 
 /// How far a task has come on one of its inputs.
@@ -103,7 +104,6 @@ impl Task {
 
     /// After its state was restored.
     pub(crate) fn restored(&mut self) {
-        self.reorder();
         let windows = self.code.stage.operators.iter().zip(&self.state.closed_ms);
         let closed = windows.filter(|(it, _)| it.kind.window().is_some()).map(|(_, time)| *time);
         if let Some(time_ms) = closed.min() {
@@ -111,16 +111,6 @@ impl Task {
         }
         self.committed.watermark = self.watermark.clone();
         self.committed.closed_ms = self.state.closed_ms.clone();
-    }
-
-    fn reorder(&mut self) {
-        for node in &mut self.state.nodes {
-            match node {
-                NodeState::WindowCount(windows) => windows.reorder(),
-                NodeState::Average(windows) => windows.reorder(),
-                NodeState::None | NodeState::Count(_) => {}
-            }
-        }
     }
 
     /// Runs one record of an input through the stage.
@@ -263,13 +253,14 @@ impl Task {
         self.positions.iter().flatten().any(|position| position.next != position.committed)
     }
 
-    /// The transaction is committed.
-    pub(crate) fn settle(&mut self) {
-        for node in &mut self.state.nodes {
+    /// The transaction is committed; `applied` says of each node how much of its changelog is in
+    /// its state now, where that is known.
+    pub(crate) fn settle(&mut self, applied: impl Fn(usize) -> Option<Applied>) {
+        for (at, node) in self.state.nodes.iter_mut().enumerate() {
             match node {
-                NodeState::Count(store) => store.settle(),
-                NodeState::WindowCount(windows) => windows.store.settle(),
-                NodeState::Average(windows) => windows.store.settle(),
+                NodeState::Count(store) => store.settle(applied(at)),
+                NodeState::WindowCount(windows) => windows.store.settle(applied(at)),
+                NodeState::Average(windows) => windows.store.settle(applied(at)),
                 NodeState::None => {}
             }
         }
@@ -302,7 +293,6 @@ impl Task {
         self.state.closed_ms.clone_from(&self.committed.closed_ms);
         self.watermark = self.committed.watermark.clone();
         self.told = self.committed.told;
-        self.reorder();
         for position in self.positions.iter_mut().flatten() {
             position.next = position.committed;
         }
@@ -335,8 +325,8 @@ impl Task {
     /// Windows that are open, each with its keys counted.
     pub(crate) fn open_windows(&self) -> usize {
         let open = self.state.nodes.iter().map(|node| match node {
-            NodeState::WindowCount(windows) => windows.open_count(),
-            NodeState::Average(windows) => windows.open_count(),
+            NodeState::WindowCount(windows) => windows.store.open_windows(),
+            NodeState::Average(windows) => windows.store.open_windows(),
             NodeState::None | NodeState::Count(_) => 0,
         });
         open.sum()

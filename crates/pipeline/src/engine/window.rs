@@ -1,20 +1,16 @@
-//! State per key and window, ordered by the time at which windows close.
-
-use std::collections::BTreeMap;
+//! State per key and window, and the windows that a time lies in.
 
 use topology::spec::Window;
 
 use super::chain::Span;
 use super::render;
-use super::state::{StateValue, Store};
-
-const END_BYTES: usize = 8;
+use super::state::StateValue;
+use super::store::{Layout, StateStore as _, Store};
 
 /// Values by window and key. The store's key is the window's end, big-endian, then the key.
 #[derive(Debug)]
 pub(crate) struct Windows<V> {
     pub(crate) store: Store<V>,
-    ends: BTreeMap<i64, Vec<u32>>,
     scratch: Vec<u8>,
     bounds: Bounds,
 }
@@ -30,8 +26,7 @@ struct Bounds {
 impl<V: StateValue> Default for Windows<V> {
     fn default() -> Self {
         Self {
-            store: Store::default(),
-            ends: BTreeMap::new(),
+            store: Store::memory(Layout::Windowed),
             scratch: Vec::new(),
             bounds: Bounds::default(),
         }
@@ -44,11 +39,7 @@ impl<V: StateValue> Windows<V> {
         self.scratch.clear();
         self.scratch.extend_from_slice(&end_ms.to_be_bytes());
         self.scratch.extend_from_slice(key);
-        let changed = self.store.change(&self.scratch);
-        if changed.is_new {
-            self.ends.entry(end_ms).or_default().push(changed.slot);
-        }
-        changed.value
+        self.store.change(&self.scratch).value
     }
 
     /// How a result ends that tells its window.
@@ -61,43 +52,6 @@ impl<V: StateValue> Windows<V> {
         }
         text
     }
-
-    /// The first window that ends at or before a time; its slots are no longer ordered by time
-    /// afterwards, and must be removed.
-    pub(crate) fn take_due(&mut self, until_ms: i64) -> Option<(i64, Vec<u32>)> {
-        let end_ms = *self.ends.first_key_value()?.0;
-        if end_ms > until_ms {
-            return None;
-        }
-        self.ends.remove(&end_ms).map(|slots| (end_ms, slots))
-    }
-
-    /// The end of the first window that is open.
-    #[cfg(test)]
-    pub(crate) fn first_end_ms(&self) -> Option<i64> {
-        self.ends.first_key_value().map(|(end_ms, _)| *end_ms)
-    }
-
-    /// Windows that are open, each with its keys counted.
-    pub(crate) fn open_count(&self) -> usize {
-        self.ends.values().map(Vec::len).sum()
-    }
-
-    /// Orders everything anew, after the store was restored or rolled back.
-    pub(crate) fn reorder(&mut self) {
-        self.ends.clear();
-        for (slot, key, _) in self.store.slots() {
-            if let Some((end_ms, _)) = split_key(key) {
-                self.ends.entry(end_ms).or_default().push(slot);
-            }
-        }
-    }
-}
-
-/// The end and the key of a store's key.
-pub(crate) fn split_key(key: &[u8]) -> Option<(i64, &[u8])> {
-    let (end, rest) = key.split_first_chunk::<END_BYTES>()?;
-    Some((i64::from_be_bytes(*end), rest))
 }
 
 /// The ends of the windows that hold a time, in order; none beyond the range of time.
@@ -118,6 +72,7 @@ pub(crate) fn ends_of(window: &Window, time_ms: i64) -> impl Iterator<Item = i64
 mod tests {
     use topology::spec::Emit;
 
+    use super::super::store::split_key;
     use super::*;
 
     fn window(size_ms: u64, every_ms: u64) -> Window {
@@ -156,17 +111,16 @@ mod tests {
         for (end, key) in [(20, b"a"), (10, b"b"), (10, b"c"), (10, b"b")] {
             *windows.change(end, key) += 1;
         }
-        assert_eq!(windows.take_due(9), None);
-        let (end, slots) = windows.take_due(20).unwrap();
+        assert_eq!(windows.store.take_due(9), None);
+        let (end, slots) = windows.store.take_due(20).unwrap();
         let found: Vec<_> = slots
             .iter()
             .filter_map(|slot| windows.store.at(*slot))
             .map(|(key, value)| (split_key(key).unwrap().1.to_vec(), *value))
             .collect();
         assert_eq!((end, found), (10, vec![(b"b".to_vec(), 2), (b"c".to_vec(), 1)]));
-        assert_eq!(windows.first_end_ms(), Some(20));
+        assert_eq!(windows.store.open_windows(), 1);
         windows.store.roll_back();
-        windows.reorder();
-        assert_eq!(windows.open_count(), 0);
+        assert_eq!(windows.store.open_windows(), 0);
     }
 }

@@ -179,17 +179,17 @@ impl Rehearsal {
     }
 
     /// What the case asks for is remembered now.
-    fn remembered(&self, case: &TestCase) -> Vec<Vec<String>> {
+    fn remembered(&mut self, case: &TestCase) -> Vec<Vec<String>> {
         let mut all = Vec::new();
         for state in &case.state {
             let id = &state.task.value;
-            let of_task = self.tasks.iter().find_map(|task| {
+            let mut of_task = self.tasks.iter_mut().find_map(|task| {
                 let at = task.code.chain.nodes.iter().position(|node| node.id == *id)?;
                 Some((task, at))
             });
             for key in &state.keys {
-                let documents = of_task.map(|(task, at)| {
-                    let documents = remembered::documents(task, at, key.key.value.as_bytes());
+                let documents = of_task.as_mut().map(|(task, at)| {
+                    let documents = remembered::documents(task, *at, key.key.value.as_bytes());
                     documents.iter().map(|document| shown(document)).collect()
                 });
                 all.push(documents.unwrap_or_default());

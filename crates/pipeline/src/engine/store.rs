@@ -1,0 +1,229 @@
+//! What tasks remember per key: the contract of all stores, and the choice of one.
+//!
+//! ```text
+//! operator --change, remove--> store --changes--> changelog     within a transaction
+//!                              store <--settle, roll_back-- slot    at its end
+//! ```
+//!
+//! A store belongs to one task and one partition. What operators need costs one branch before the
+//! store's own code, because that is the price of each record.
+
+#[cfg(test)]
+mod conformance;
+mod memory;
+mod table;
+
+use std::ops::Range;
+
+use protocol::partitioner::{murmur2, to_positive};
+
+use super::state::StateValue;
+pub(crate) use memory::MemoryStore;
+
+/// Shards of a key space; fixed, because it is written into every key of a changelog.
+pub(crate) const VIRTUAL_SHARDS: u16 = 1024;
+
+/// All shards.
+pub(crate) const ALL_SHARDS: Range<u16> = 0..VIRTUAL_SHARDS;
+
+const END_BYTES: usize = 8;
+
+/// The shard of a record's key: state can be moved by ranges of it.
+pub(crate) fn shard_of(record_key: &[u8]) -> u16 {
+    let shard = to_positive(murmur2(record_key)) % i32::from(VIRTUAL_SHARDS);
+    u16::try_from(shard).expect("a shard is below 1024")
+}
+
+/// The end of a window and the record's key, out of a windowed store's key.
+pub(crate) fn split_key(stored: &[u8]) -> Option<(i64, &[u8])> {
+    let (end, rest) = stored.split_first_chunk::<END_BYTES>()?;
+    Some((i64::from_be_bytes(*end), rest))
+}
+
+/// What the keys of a store are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// The record's key.
+    Keyed,
+    /// The window's end, `i64` big-endian, then the record's key.
+    Windowed,
+}
+
+impl Layout {
+    /// The record's key in a key of the store.
+    pub(crate) fn record_key(self, stored: &[u8]) -> &[u8] {
+        match (self, split_key(stored)) {
+            (Self::Windowed, Some((_, record_key))) => record_key,
+            _ => stored,
+        }
+    }
+
+    /// The end of the window that a key of the store belongs to.
+    pub(crate) fn end_ms(self, stored: &[u8]) -> Option<i64> {
+        match self {
+            Self::Keyed => None,
+            Self::Windowed => split_key(stored).map(|(end_ms, _)| end_ms),
+        }
+    }
+
+    fn shard(self, stored: &[u8]) -> u16 {
+        shard_of(self.record_key(stored))
+    }
+}
+
+/// How much of its changelog a store holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Applied {
+    /// What the changelog says before this offset is in the store.
+    pub(crate) offset: i64,
+    /// When that was so, in milliseconds since 1970.
+    pub(crate) at_ms: i64,
+}
+
+/// A value that may be changed.
+#[derive(Debug)]
+pub(crate) struct Changed<'a, V> {
+    /// Whether the key was not there before.
+    pub(crate) is_new: bool,
+    /// The value.
+    pub(crate) value: &'a mut V,
+}
+
+/// What every store does; `conformance.rs` holds each of them against one model.
+///
+/// Changes belong to the transaction under way until `settle` makes them stay or `roll_back`
+/// undoes them. Slots are valid within the transaction that named them.
+pub(crate) trait StateStore<V: StateValue> {
+    /// The value of a key, for changing; a missing one starts as the default.
+    fn change(&mut self, key: &[u8]) -> Changed<'_, V>;
+
+    /// Where the value of a key lies; `None` for a key that is not there.
+    fn find(&mut self, key: &[u8]) -> Option<u32>;
+
+    /// The key and value in a slot.
+    fn at(&self, slot: u32) -> Option<(&[u8], &V)>;
+
+    /// Forgets the key in a slot.
+    fn remove(&mut self, slot: u32);
+
+    /// Slots of the first window, when it ends at or before a time: all of them or the next page,
+    /// so that whoever removes them calls again until there are none. Windowed stores only.
+    fn take_due(&mut self, until_ms: i64) -> Option<(i64, Vec<u32>)>;
+
+    /// Windows that are open, each with its keys counted; 0 where there are no windows.
+    fn open_windows(&self) -> usize;
+
+    /// Every key that the transaction changed, once, with its value unless it is gone.
+    fn changes<'s>(&'s self) -> impl Iterator<Item = (&'s [u8], Option<&'s V>)>
+    where
+        V: 's;
+
+    /// Bytes that the changes take in the changelog, roughly; 0 when nothing is changed.
+    fn change_bytes(&self) -> usize;
+
+    /// The transaction is committed: its changes stay. `applied` says how much of the changelog
+    /// is in the store now; `None` when nobody knows more than before.
+    fn settle(&mut self, applied: Option<Applied>);
+
+    /// The transaction is aborted: everything is as it was before.
+    fn roll_back(&mut self);
+
+    /// Takes over a change that the changelog tells; between transactions.
+    fn restore(&mut self, key: &[u8], value: Option<V>);
+
+    /// Calls `each` with everything in a range of shards, in no order; between transactions.
+    fn each<E>(
+        &self,
+        shards: Range<u16>,
+        each: impl FnMut(&[u8], &V) -> Result<(), E>,
+    ) -> Result<(), E>;
+
+    /// Memory in use, roughly, in bytes.
+    fn bytes(&self) -> usize;
+}
+
+/// A store of one of the kinds that there are.
+#[derive(Debug)]
+pub(crate) enum Store<V> {
+    /// All of it in memory.
+    Memory(MemoryStore<V>),
+}
+
+/// Does the same with whichever store it is.
+macro_rules! with_store {
+    ($store:expr, $inner:ident => $work:expr) => {
+        match $store {
+            Store::Memory($inner) => $work,
+        }
+    };
+}
+
+impl<V: StateValue> Store<V> {
+    /// An empty store in memory.
+    pub(crate) fn memory(layout: Layout) -> Self {
+        Self::Memory(MemoryStore::new(layout))
+    }
+}
+
+impl<V: StateValue> StateStore<V> for Store<V> {
+    #[inline]
+    fn change(&mut self, key: &[u8]) -> Changed<'_, V> {
+        with_store!(self, store => store.change(key))
+    }
+
+    fn find(&mut self, key: &[u8]) -> Option<u32> {
+        with_store!(self, store => store.find(key))
+    }
+
+    fn at(&self, slot: u32) -> Option<(&[u8], &V)> {
+        with_store!(self, store => store.at(slot))
+    }
+
+    fn remove(&mut self, slot: u32) {
+        with_store!(self, store => store.remove(slot));
+    }
+
+    fn take_due(&mut self, until_ms: i64) -> Option<(i64, Vec<u32>)> {
+        with_store!(self, store => store.take_due(until_ms))
+    }
+
+    fn open_windows(&self) -> usize {
+        with_store!(self, store => store.open_windows())
+    }
+
+    fn changes<'s>(&'s self) -> impl Iterator<Item = (&'s [u8], Option<&'s V>)>
+    where
+        V: 's,
+    {
+        with_store!(self, store => store.changes())
+    }
+
+    #[inline]
+    fn change_bytes(&self) -> usize {
+        with_store!(self, store => store.change_bytes())
+    }
+
+    fn settle(&mut self, applied: Option<Applied>) {
+        with_store!(self, store => store.settle(applied));
+    }
+
+    fn roll_back(&mut self) {
+        with_store!(self, store => store.roll_back());
+    }
+
+    fn restore(&mut self, key: &[u8], value: Option<V>) {
+        with_store!(self, store => store.restore(key, value));
+    }
+
+    fn each<E>(
+        &self,
+        shards: Range<u16>,
+        each: impl FnMut(&[u8], &V) -> Result<(), E>,
+    ) -> Result<(), E> {
+        with_store!(self, store => store.each(shards, each))
+    }
+
+    fn bytes(&self) -> usize {
+        with_store!(self, store => store.bytes())
+    }
+}
