@@ -31,6 +31,12 @@ pub const PARTITIONS_MAX: u64 = 10_000;
 /// Longest duration in a pipeline file: ten thousand days, so that sums of times cannot overflow.
 pub const DURATION_MS_MAX: u64 = 10_000 * 86_400_000;
 
+/// Least memory that a limit for state may leave, in bytes: a store needs some room to work in.
+pub const STATE_BYTES_MIN: u64 = 1 << 20;
+
+/// Most memory that a limit for state may leave, in bytes: a tebibyte.
+pub const STATE_BYTES_MAX: u64 = 1 << 40;
+
 /// Most windows that one record may be counted in (size divided by step).
 pub const WINDOWS_PER_RECORD_MAX: u64 = 1_000;
 

@@ -16,7 +16,7 @@ pub use outline::{Change, Outline, OutlineError, StoreOutline, compare};
 pub(crate) use topics::{feeders, has_window_start};
 
 use crate::expression::Expression;
-use crate::spec::{Delivery, Form, Format, OnError, Spec, Start, TaskKind};
+use crate::spec::{Delivery, Form, Format, OnError, Spec, Start, StateSettings, TaskKind};
 
 /// Everything that the engine needs to know.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +29,8 @@ pub struct Plan {
     pub delivery: Delivery,
     /// Longest time between commits in milliseconds.
     pub commit_interval_ms: u64,
+    /// Where state is kept, and how much of it in memory.
+    pub state: StateSettings,
     /// Slots per process.
     pub slots: u32,
     /// Processes that share the work.
@@ -137,6 +139,8 @@ pub struct Operator {
     pub event_time: Option<Expression>,
     /// Its state, by index into the stage's stores.
     pub store: Option<usize>,
+    /// How long it remembers a key after its last record, in milliseconds of event time.
+    pub ttl_ms: Option<u64>,
     /// Where its records go, each record to all of them.
     pub outputs: Vec<Output>,
 }
@@ -244,6 +248,7 @@ impl Plan {
             form: spec.form,
             delivery: spec.runtime.delivery,
             commit_interval_ms: spec.runtime.commit_interval_ms,
+            state: spec.runtime.state,
             slots: spec.runtime.parallelism,
             task_managers: spec.runtime.task_managers,
             gateways: topics::gateways(spec),

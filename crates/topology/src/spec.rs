@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 pub use crate::timestamp::{timestamp_ms, timestamp_text, write_timestamp};
 pub use schema::{SCHEMA_ID, schema, schema_line};
 pub use skeleton::Skeleton;
-pub use units::duration_text;
+pub use units::{duration_text, size_text};
 pub use upgrade::upgrade;
 
 use crate::diagnose::{Diagnostic, Located, Sources, Span, code};
@@ -87,6 +87,36 @@ pub struct Runtime {
     pub commit_interval_ms: u64,
     /// What is promised.
     pub delivery: Delivery,
+    /// Where state is kept, and how much of it in memory.
+    pub state: StateSettings,
+}
+
+/// Where a process keeps the state of a pipeline, and how much of it in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateSettings {
+    /// Memory for the state in each process, in bytes; the slots share it equally.
+    pub memory_limit_bytes: u64,
+    /// What becomes of state beyond it.
+    pub spill: Spill,
+}
+
+/// Memory for the state in each process when a file names none, in bytes.
+pub const STATE_MEMORY_BYTES: u64 = 1 << 30;
+
+impl Default for StateSettings {
+    fn default() -> Self {
+        Self { memory_limit_bytes: STATE_MEMORY_BYTES, spill: Spill::None }
+    }
+}
+
+/// What becomes of state beyond the memory that it may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Spill {
+    /// The pipeline stops.
+    #[default]
+    None,
+    /// All state lies in files of the data folder, and memory holds what is in use.
+    Disk,
 }
 
 impl Default for Runtime {
@@ -96,6 +126,7 @@ impl Default for Runtime {
             parallelism: 1,
             commit_interval_ms: 100,
             delivery: Delivery::ExactlyOnce,
+            state: StateSettings::default(),
         }
     }
 }
@@ -207,6 +238,9 @@ pub struct Task {
     pub partitions: Option<Located<u32>>,
     /// The time of records that come in; `None` keeps theirs.
     pub event_time: Option<Expression>,
+    /// How long a key is remembered after its last record, in milliseconds of event time; `None`
+    /// is for ever.
+    pub ttl_ms: Option<u64>,
 }
 
 /// What a task does to a record.

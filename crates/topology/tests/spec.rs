@@ -11,7 +11,9 @@ mod validator;
 
 use proptest::prelude::*;
 use topology::diagnose::{Look, Paint, Sources, render};
-use topology::spec::{Edges, Form, Format, OnError, Spec, TaskKind, TestStep, parse, upgrade};
+use topology::spec::{
+    Edges, Form, Format, OnError, Spec, Spill, StateSettings, TaskKind, TestStep, parse, upgrade,
+};
 
 fn problems(text: &str) -> String {
     let sources = Sources::single("pipeline.yaml", text);
@@ -25,7 +27,12 @@ name: greenhouse
 cluster:
   brokers: [kafka-1:9092, kafka-2:9092]
   properties: { linger.ms: 5, compression.type: lz4 }
-runtime: { task_managers: 3, parallelism: 4, delivery: exactly_once, checkpoint_interval: 1s }
+runtime:
+  task_managers: 3
+  parallelism: 4
+  delivery: exactly_once
+  checkpoint_interval: 1s
+  state: { memory_limit: 256MiB, spill: disk }
 source: { topic: sensors.raw, group: greenhouse, start: earliest, format: json }
 tasks:
   - { id: ingest, type: filter, where: temp_c != null, to: [mean, seen] }
@@ -60,6 +67,8 @@ fn the_full_form_is_read_completely() {
     assert_eq!(spec.brokers.unwrap().value, "kafka-1:9092,kafka-2:9092");
     assert_eq!(spec.properties["linger.ms"], "5");
     assert_eq!((spec.runtime.parallelism, spec.runtime.commit_interval_ms), (4, 1_000));
+    let state = StateSettings { memory_limit_bytes: 256 << 20, spill: Spill::Disk };
+    assert_eq!(spec.runtime.state, state);
     assert_eq!(spec.partitions, 12);
     assert_eq!(spec.tasks.len(), 3);
     assert_eq!(
@@ -189,6 +198,29 @@ fn a_configuration_may_hold_the_list_or_stand_beside_it() {
         assert_eq!(spec.tasks.len(), 1);
         assert_eq!(spec.name.value, "tasks");
     }
+}
+
+#[test]
+fn limits_of_state_have_units_bounds_and_a_home() {
+    let with = |runtime: &str, task: &str| {
+        problems(&format!(
+            "version: 1\nruntime: {{ state: {{ {runtime} }} }}\nsource: a\nsink: {{ kafka: b }}\n\
+             tasks: [{{ id: one, {task} }}]\n"
+        ))
+    };
+    let count = "type: count, ttl: 30d, to: sink";
+    assert_eq!(with("memory_limit: 1.5GiB, spill: none", count), "");
+    let unit = with("memory_limit: 256", count);
+    assert!(unit.contains("error[MS-1012]: memory_limit: 256 has no unit"), "{unit}");
+    assert!(unit.contains("write 256MiB or 256GiB"), "{unit}");
+    let small = with("memory_limit: 1KiB", count);
+    assert!(small.contains("must be a size from 1MiB to 1TiB, found 1KiB"), "{small}");
+    let wrong = with("spill: dsk", count);
+    assert!(wrong.contains("did you mean `disk`?"), "{wrong}");
+    let window = with("", "type: count, ttl: 30d, window: 10s, to: sink");
+    assert!(window.contains("error[MS-1023]: task `one` has `ttl` beside a window"), "{window}");
+    let homeless = with("", "type: forward, ttl: 30d, to: sink");
+    assert!(homeless.contains("`ttl`") && homeless.contains("`count`"), "{homeless}");
 }
 
 #[test]

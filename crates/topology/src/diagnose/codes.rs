@@ -79,8 +79,8 @@ codes! {
         "Each task must be reached from a source, and each task must lead to a sink; otherwise \
          its work is for nothing.";
     NO_UNIT = "MS-1012", "a number has no unit",
-        "Durations carry their unit: 500ms, 10s, 5m, 1h, 7d. A bare number would leave open which \
-         one is meant.";
+        "Durations carry their unit (500ms, 10s, 5m, 1h, 7d), and so do sizes (256MiB, 2GiB). A \
+         bare number would leave open which one is meant.";
     EMPTY_TARGETS = "MS-1013", "`to` is an empty list",
         "A task that sends nowhere does nothing. Write `to: sink`, or leave `to` out, which means \
          the same.";

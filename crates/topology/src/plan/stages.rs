@@ -270,6 +270,7 @@ impl Builder<'_> {
             on_error: task.on_error,
             event_time: task.event_time.clone(),
             store,
+            ttl_ms: task.ttl_ms,
             outputs: self.outputs(draft, task_index),
         });
         let direct = self.passed_sources(task_index).is_empty();
@@ -307,6 +308,7 @@ impl Builder<'_> {
             on_error: OnError::Fail,
             event_time: None,
             store: None,
+            ttl_ms: None,
             outputs: outputs.collect(),
         });
         read_source(stage, source, operator);

@@ -3,13 +3,20 @@
 use super::legacy::PARTITIONS;
 use super::node::{Kind, Node};
 use super::reader::{Fields, Reader};
-use super::{Delivery, Form, Runtime, Sink, Source, Spec, cases, edges, task};
+use super::{
+    Delivery, Form, Runtime, Sink, Source, Spec, Spill, StateSettings, cases, edges, task,
+};
 use crate::diagnose::{Diagnostic, Located, Span, code};
-use crate::limits::{NAME_BYTES_MAX, PARALLELISM_MAX, PARTITIONS_MAX};
+use crate::limits::{
+    NAME_BYTES_MAX, PARALLELISM_MAX, PARTITIONS_MAX, STATE_BYTES_MAX, STATE_BYTES_MIN,
+};
 
 /// The words of `delivery`.
 pub(crate) const DELIVERY_WORDS: [(&str, Delivery); 2] =
     [("exactly_once", Delivery::ExactlyOnce), ("at_least_once", Delivery::AtLeastOnce)];
+
+/// The words of `spill`.
+pub(crate) const SPILL_WORDS: [(&str, Spill); 2] = [("none", Spill::None), ("disk", Spill::Disk)];
 
 /// Reads the whole mapping.
 pub(crate) fn read(reader: &mut Reader<'_>, root: &Node, default_name: String) -> Spec {
@@ -103,8 +110,26 @@ fn runtime(reader: &mut Reader<'_>, node: &Node) -> Runtime {
     if let Some(node) = fields.take("delivery") {
         runtime.delivery = reader.word("`delivery`", node, &DELIVERY_WORDS).unwrap_or_default();
     }
+    if let Some(node) = fields.take("state") {
+        runtime.state = state(reader, node);
+    }
     fields.finish(reader);
     runtime
+}
+
+/// `state: { memory_limit: 256MiB, spill: disk }`.
+fn state(reader: &mut Reader<'_>, node: &Node) -> StateSettings {
+    let mut state = StateSettings::default();
+    let mut fields = reader.fields("`state`", node);
+    if let Some(node) = fields.take("memory_limit") {
+        let bytes = reader.size("`memory_limit`", node, (STATE_BYTES_MIN, STATE_BYTES_MAX));
+        state.memory_limit_bytes = bytes.unwrap_or(state.memory_limit_bytes);
+    }
+    if let Some(node) = fields.take("spill") {
+        state.spill = reader.word("`spill`", node, &SPILL_WORDS).unwrap_or_default();
+    }
+    fields.finish(reader);
+    state
 }
 
 /// `source:` or `sources:`; without both, the topic of the only gateway.

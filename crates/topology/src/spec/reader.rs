@@ -6,7 +6,7 @@ use super::Lookup;
 use super::interpolate::{Missing, interpolate};
 use super::names;
 use super::node::{Kind, Node};
-use super::units::{DurationError, duration_ms};
+use super::units::{DurationError, SizeError, duration_ms, size_bytes, size_text};
 use crate::diagnose::{Code, Diagnostic, Located, Span, code, did_you_mean, nearest};
 use crate::expression::Expression;
 use crate::json::{Number, Path};
@@ -239,6 +239,39 @@ impl<'l> Reader<'l> {
             return None;
         }
         Some(ms)
+    }
+
+    /// Bytes of a size with its unit, within bounds; `what` is the field's name.
+    pub(crate) fn size(&mut self, what: &str, node: &Node, range: (u64, u64)) -> Option<u64> {
+        let wanted = "a size such as 256MiB or 2GiB";
+        let Some(text) = node.scalar().filter(|_| !node.is_null()) else {
+            self.expected(what, wanted, node);
+            return None;
+        };
+        let text = self.interpolated(what, text, node.span)?;
+        match size_bytes(&text) {
+            Ok(bytes) if (range.0..=range.1).contains(&bytes) => Some(bytes),
+            Ok(_) => {
+                let (least, most) = (size_text(range.0), size_text(range.1));
+                let title = format!("{what} must be a size from {least} to {most}, found {text}");
+                self.problem(code::OUT_OF_RANGE, node.span, title, None);
+                None
+            }
+            Err(SizeError::NoUnit) => {
+                let title = format!("{}: {text} has no unit", what.trim_matches('`'));
+                let help = format!("write {text}MiB or {text}GiB");
+                self.report(
+                    Diagnostic::error(code::NO_UNIT, title)
+                        .at(node.span, format!("{text} what?"))
+                        .help(help),
+                );
+                None
+            }
+            Err(SizeError::Malformed) => {
+                self.expected(what, wanted, node);
+                None
+            }
+        }
     }
 
     /// True or false.

@@ -50,6 +50,7 @@ fn definitions() -> Value {
         ("configuration", configuration()),
         ("cluster", cluster()),
         ("runtime", runtime()),
+        ("state", state()),
         ("gateway", gateway()),
         ("source", source()),
         ("format", format()),
@@ -152,6 +153,18 @@ fn runtime() -> Value {
             ("parallelism", whole("Slots of each process.", PARALLELISM_MAX)),
             ("commit_interval", duration("The longest time between commits.")),
             ("delivery", words("What is promised.", &full::DELIVERY_WORDS)),
+            ("state", refer("state")),
+        ],
+    )
+}
+
+fn state() -> Value {
+    mapping(
+        "Where state is kept.",
+        &[],
+        vec![
+            ("memory_limit", size("Memory for the state in each process.")),
+            ("spill", words("Where state beyond it lies.", &full::SPILL_WORDS)),
         ],
     )
 }
@@ -219,7 +232,11 @@ fn task(form: Form) -> Value {
         let (required, fields) = fields_of(word, form);
         let mut then = mapping("", required, known.chain(fields).collect());
         match *word {
-            "count" => then["dependencies"] = json!({ "grace": ["window"], "emit": ["window"] }),
+            "count" => {
+                let alone = json!({ "properties": { "window": false } });
+                then["dependencies"] =
+                    json!({ "grace": ["window"], "emit": ["window"], "ttl": alone });
+            }
             "map" => {
                 then["if"] = json!({ "required": ["unset"] });
                 then["else"] = json!({ "required": ["set"] });
@@ -252,7 +269,11 @@ fn fields_of(word: &str, form: Form) -> (&'static [&'static str], Vec<(&'static 
             let add = number("What is added; 1 when it is left out.");
             (&[], vec![("field", text("The path of the number.")), ("add", add)])
         }
-        "count" => (&[], windowed()),
+        "count" => {
+            let mut fields = windowed();
+            fields.push(("ttl", duration("How long a key is remembered after its last record.")));
+            (&[], fields)
+        }
         "average" => {
             let required: &[&str] = if form == Form::Full { &["window"] } else { &[] };
             let mut fields = windowed();
@@ -477,6 +498,12 @@ fn duration(about: &str) -> Value {
     let pattern = format!("{VARIABLE}|^ *([0-9]+(\\.[0-9]+)?(ms|s|m|h|d) *)+$");
     json!({ "type": "string", "pattern": pattern, "examples": ["250ms", "10s", "1h30m"],
         "description": format!("{about} With its unit: 250ms, 10s, 1h30m, 7d.") })
+}
+
+fn size(about: &str) -> Value {
+    let pattern = format!("{VARIABLE}|^ *[0-9]+(\\.[0-9]+)? *([KMGT]i?)?B *$");
+    json!({ "type": "string", "pattern": pattern, "examples": ["256MiB", "2GiB"],
+        "description": format!("{about} With its unit: 256MiB, 2GiB.") })
 }
 
 /// A duration that may be 0, which needs no unit.

@@ -25,13 +25,14 @@ pub(crate) const EMIT_WORDS: [(&str, Emit); 2] = [("final", Emit::Final), ("upda
 const LEGACY_WINDOW_MS: u64 = 10_000;
 
 /// Fields that only some types have, with their homes, for helpful messages.
-const HOMES: [(&str, &str); 10] = [
+const HOMES: [(&str, &str); 11] = [
     ("field", "`sum`"),
     ("add", "`sum`"),
     ("value", "`average`"),
     ("window", "`count` and `average`"),
     ("grace", "`count` and `average`"),
     ("emit", "`count` and `average`"),
+    ("ttl", "`count`"),
     ("where", "`filter`"),
     ("set", "`map`"),
     ("unset", "`map`"),
@@ -68,6 +69,7 @@ fn read(reader: &mut Reader<'_>, node: &Node, form: Form) -> Option<Task> {
         fields.rename(format!("task `{}`", id.value));
     }
     let kind = kind(reader, &mut fields, form);
+    let ttl_ms = kind.as_ref().and_then(|kind| ttl(reader, &mut fields, kind));
     let to = fields.take("to").and_then(|node| reader.texts("`to`", node));
     let from = fields.take("from").and_then(|node| reader.texts("`from`", node));
     let key = fields.take("key").and_then(|node| reader.expression("`key`", node));
@@ -100,6 +102,7 @@ fn read(reader: &mut Reader<'_>, node: &Node, form: Form) -> Option<Task> {
         on_error: on_error.unwrap_or_default(),
         partitions,
         event_time,
+        ttl_ms,
     })
 }
 
@@ -224,6 +227,21 @@ fn window(reader: &mut Reader<'_>, fields: &mut Fields<'_>, emit: Emit) -> Optio
     let (size_ms, every_ms) = sizes?;
     let (grace_ms, emit) = (grace_ms.unwrap_or(0), chosen.unwrap_or(emit));
     Some(Window { size_ms, every_ms, grace_ms, emit, implied: false })
+}
+
+/// How long a running count remembers a key; windows end by themselves.
+fn ttl(reader: &mut Reader<'_>, fields: &mut Fields<'_>, kind: &TaskKind) -> Option<u64> {
+    let TaskKind::Count { window } = kind else { return None };
+    let (span, node) = fields.take_keyed("ttl")?;
+    if window.is_some() {
+        let title = format!("{} has `ttl` beside a window", fields.owner());
+        let diagnostic = Diagnostic::error(code::BAD_WINDOW, title)
+            .at(span, "has no effect here")
+            .help("take `ttl` away: what a window remembers goes when it closes");
+        reader.report(diagnostic);
+        return None;
+    }
+    reader.positive_duration("`ttl`", node)
 }
 
 /// `10s`, or `{ size: 1m, every: 10s }`.

@@ -1,4 +1,4 @@
-//! Durations with units, as people write them.
+//! Durations and sizes with units, as people write them.
 
 use crate::limits::DURATION_MS_MAX;
 
@@ -67,6 +67,53 @@ pub fn duration_text(ms: u64) -> String {
     fits.map_or_else(|| format!("{ms}ms"), |(unit, factor)| format!("{}{unit}", ms / factor))
 }
 
+/// Why a text is no size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SizeError {
+    /// A number alone.
+    NoUnit,
+    /// No number with a known unit.
+    Malformed,
+}
+
+const SIZES: [(&str, u64); 9] = [
+    ("B", 1),
+    ("KB", 1_000),
+    ("KiB", 1 << 10),
+    ("MB", 1_000_000),
+    ("MiB", 1 << 20),
+    ("GB", 1_000_000_000),
+    ("GiB", 1 << 30),
+    ("TB", 1_000_000_000_000),
+    ("TiB", 1 << 40),
+];
+
+/// Bytes of a text such as `256MiB`, `1.5 GiB` or `500MB`; larger than can be counted is the
+/// largest number.
+///
+/// # Errors
+/// Which of the two ways it is wrong in.
+pub(crate) fn size_bytes(text: &str) -> Result<u64, SizeError> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    if unit.is_empty() && !number.is_empty() {
+        return Err(SizeError::NoUnit);
+    }
+    let known = SIZES.iter().find(|(name, _)| *name == unit.trim_start());
+    let (_, factor) = known.ok_or(SizeError::Malformed)?;
+    scaled(number, *factor).ok_or(SizeError::Malformed)
+}
+
+/// A size as short as it is exact: `256MiB`, `1500B`.
+#[must_use]
+pub fn size_text(bytes: u64) -> String {
+    let binary = SIZES.iter().rev().filter(|(unit, _)| unit.ends_with("iB"));
+    let mut fits = binary.filter(|(_, factor)| bytes.is_multiple_of(*factor) && bytes >= *factor);
+    fits.next()
+        .map_or_else(|| format!("{bytes}B"), |(unit, factor)| format!("{}{unit}", bytes / factor))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -87,15 +134,38 @@ mod tests {
         assert_eq!(duration_ms("9999999999999999d"), Err(DurationError::TooLong));
     }
 
+    #[test]
+    fn sizes_need_units() {
+        assert_eq!(size_bytes("256MiB"), Ok(256 << 20));
+        assert_eq!(size_bytes(" 1.5 GiB "), Ok(3 << 29));
+        assert_eq!(size_bytes("500MB"), Ok(500_000_000));
+        assert_eq!(size_bytes("1B"), Ok(1));
+        assert_eq!(size_bytes("256"), Err(SizeError::NoUnit));
+        assert_eq!(size_bytes("1.0001B"), Err(SizeError::Malformed));
+        assert_eq!(size_bytes("MiB"), Err(SizeError::Malformed));
+        assert_eq!(size_bytes("1mib"), Err(SizeError::Malformed));
+        assert_eq!(size_bytes(""), Err(SizeError::Malformed));
+        assert_eq!(size_bytes("99999999999999999999GiB"), Err(SizeError::Malformed));
+        assert_eq!(size_text(3 << 29), "1536MiB");
+        assert_eq!(size_text(1 << 30), "1GiB");
+        assert_eq!(size_text(1_500), "1500B");
+    }
+
     proptest! {
         #[test]
         fn no_text_makes_the_readers_panic(text in ".{0,40}") {
             let _ = duration_ms(&text); // Only a panic would be wrong.
+            let _ = size_bytes(&text);
         }
 
         #[test]
         fn durations_survive_their_text(ms in 0_u64..DURATION_MS_MAX) {
             prop_assert_eq!(duration_ms(&duration_text(ms)), Ok(ms));
+        }
+
+        #[test]
+        fn sizes_survive_their_text(bytes in 0_u64..1 << 50) {
+            prop_assert_eq!(size_bytes(&size_text(bytes)), Ok(bytes));
         }
     }
 }

@@ -68,6 +68,9 @@ fn task(task: &Task, out: &mut String) {
         fields.push(format!("key: {}", quoted(key.text())));
     }
     kind(&task.kind, &mut fields);
+    if let Some(ttl_ms) = task.ttl_ms {
+        fields.push(format!("ttl: {}", duration_text(ttl_ms)));
+    }
     if task.on_error != OnError::Fail {
         fields.push(format!("on_error: {}", task.on_error.word()));
     }

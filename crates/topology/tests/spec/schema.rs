@@ -103,6 +103,7 @@ fn strange_fields() -> Vec<(String, String)> {
         at("configuration", "broker: a\n??\n"),
         at("cluster", &full("cluster: { ?? }")),
         at("runtime", &full("runtime: { ?? }")),
+        at("state", &full("runtime: { state: { ?? } }")),
         at("gateway", &full("ingest: { h: { ?? } }")),
         at("source/then", &full("source: { ?? }")),
         at("source/then", &full("sources: { a: { ?? } }")),
@@ -191,6 +192,7 @@ fn the_schema_and_the_reader_know_the_same_words() {
         at(&full("edges: ??")),
         at("broker: a\nedges: ??\n"),
         at(&full("runtime: { delivery: ?? }")),
+        at(&full("runtime: { state: { spill: ?? } }")),
         at(&full("ingest: { h: { type: ?? } }")),
         at(&full("source: { topic: a, start: ?? }")),
         at(&full("source: { topic: a, format: ?? }")),
@@ -256,6 +258,7 @@ fn what_is_wrong_with_a_task_is_said_at_its_place() {
     check("tasks[0].window: \"10x\" does not match", &window("10x"));
     check("tasks[0].window: field \"evry\" is not allowed", &window("{ size: 1m, evry: 10s }"));
     check("tasks[0].window: \"size\" is required", &window("{ every: 10s }"));
+    check("tasks[0].window: nothing may stand here", &window("10s, ttl: 30d"));
 }
 
 #[test]
@@ -268,6 +271,10 @@ fn what_is_wrong_around_the_tasks_is_said_at_its_place() {
     let four = runtime("parallelism: four");
     check("runtime.parallelism: \"four\" is not of type \"integer\"", &four);
     check("runtime.parallelism: 0 is less than 1", &runtime("parallelism: 0"));
+    let limit = runtime("state: { memory_limit: 256 }");
+    check("runtime.state.memory_limit: 256 is not of type \"string\"", &limit);
+    let limit = runtime("state: { memory_limit: 256mib }");
+    check("runtime.state.memory_limit: \"256mib\" does not match", &limit);
     check("sources: nothing may stand here", &with(&format!("{ENDS}sources: {{ b: c }}")));
     check("the file: \"source\" is required", &with("sink: { kafka: out }"));
     check("the file: \"sink\" is required", &with("source: in"));
