@@ -167,6 +167,14 @@ impl TransactionalProducer {
         base::cast::i32_of(self.machine.choose(topic.index, key))
     }
 
+    /// The offset behind the last record that this producer has written to a partition and the
+    /// broker has acknowledged, whatever became of its transaction; `None` while there is none.
+    #[must_use]
+    pub fn written_end(&self, topic: TopicHandle, partition: i32) -> Option<i64> {
+        let partition = usize::try_from(partition).ok()?;
+        self.machine.written_end(Slot { topic: topic.index, partition })
+    }
+
     /// Begins a transaction; the broker hears of it with the first batch.
     ///
     /// # Errors

@@ -271,6 +271,13 @@ impl<T> Machine<T> {
         self.outstanding.first().is_none_or(|oldest| *oldest >= until)
     }
 
+    /// The offset behind the last batch of a partition that the broker has written; `None` while
+    /// it has told of none.
+    pub(crate) fn written_end(&self, slot: Slot) -> Option<i64> {
+        let lane = self.topics.get(slot.topic)?.lanes.get(slot.partition)?;
+        Some(lane.written_end).filter(|end| *end > 0)
+    }
+
     /// Everything starts again under this identity.
     pub(crate) fn set_identity(&mut self, identity: ProducerIdentity) {
         self.identity = Some(identity);
@@ -523,6 +530,11 @@ impl<T> Machine<T> {
             match verdict.end {
                 Some(result) => {
                     lane.is_established |= result.is_ok();
+                    // A broker that recognises an old batch may not tell its offset: -1.
+                    if let Ok(base_offset @ 0..) = result {
+                        let end = base_offset + i64::from(batch.record_count);
+                        lane.written_end = lane.written_end.max(end);
+                    }
                     self.has_gap |= result.is_err();
                     self.outstanding.remove(&batch.id);
                     self.buffered_bytes -= batch.bytes;

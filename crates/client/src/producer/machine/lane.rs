@@ -24,6 +24,8 @@ pub(super) struct Lane<T> {
     pub(super) is_registered: bool,
     /// Size of the last batch that was closed, as a hint for the next.
     pub(super) last_bytes: usize,
+    /// The offset behind what the broker has written, as far as it told; 0 before.
+    pub(super) written_end: i64,
 }
 
 #[derive(Debug)]
@@ -51,6 +53,7 @@ impl<T> Default for Lane<T> {
             is_established: false,
             is_registered: false,
             last_bytes: 0,
+            written_end: 0,
         }
     }
 }
