@@ -20,6 +20,8 @@ pub mod flow;
 pub mod latency;
 pub mod ledger;
 pub(crate) mod marker;
+pub mod memory;
+mod node_state;
 mod purge;
 pub(crate) mod remembered;
 mod render;

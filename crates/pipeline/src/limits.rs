@@ -18,6 +18,19 @@ pub const DECODED_BATCH_BYTES_MAX: usize = 128 << 20;
 /// How long a changelog may give nothing before its restore is given up, in milliseconds.
 pub const RESTORE_SILENCE_MS_MAX: u64 = 180_000;
 
+/// Workers that read changelogs side by side at a start; each has its own consumer and decodes on
+/// its own thread, and a broker serves few readers better than many.
+pub const RESTORE_WORKERS_MAX: usize = 4;
+
+/// First wait for a changelog that gives nothing, in milliseconds; it doubles.
+pub const RESTORE_WAIT_MS: u64 = 10;
+
+/// Longest wait for a changelog that gives nothing, in milliseconds, before it is looked at again.
+pub const RESTORE_WAIT_MS_MAX: u64 = 500;
+
+/// How often the log tells how far a restore has come, in milliseconds.
+pub const RESTORE_TOLD_MS: u64 = 5_000;
+
 /// Records in one transaction of a database.
 pub const SINK_BATCH_RECORDS_MAX: usize = 5_000;
 
@@ -46,12 +59,51 @@ pub const DRAIN_LOOK_MS: u64 = 5;
 /// changed since.
 pub const SNAPSHOT_EVERY_MS: u64 = 30_000;
 
-/// Age at which a snapshot is no longer used, in milliseconds: changelogs forget deleted keys
-/// after a day, and what it still holds of them would come back.
-pub const SNAPSHOT_AGE_MS_MAX: i64 = 86_400_000;
+/// Age at which local state is no longer used where the changelog does not tell for how long it
+/// remembers deleted keys, in milliseconds; Kafka's `delete.retention.ms`.
+pub const LOCAL_STATE_AGE_MS_MAX: i64 = 86_400_000;
+
+/// Local state is left alone this long before the changelog may forget deleted keys, in
+/// milliseconds: clocks differ, and a restore takes its time.
+pub const LOCAL_STATE_MARGIN_MS_MAX: i64 = 3_600_000;
 
 /// Largest snapshot in bytes; it is held in memory while it is written.
 pub const SNAPSHOT_BYTES_MAX: usize = 1 << 30;
+
+/// Keys of a window on disk that are taken into memory at once when it closes.
+pub const DUE_KEYS_MAX: usize = 4_096;
+
+/// Bytes of settled changes that wait for the disk before they are written, beside a quarter of
+/// what the store may take in memory; a batch is in memory twice while it is written.
+pub const SPILL_UNWRITTEN_BYTES_MAX: usize = 32 << 20;
+
+/// Transactions whose changes wait for the disk: what a start after a crash reads again.
+pub const SPILL_TRANSACTIONS_MAX: u32 = 64;
+
+/// Keys that were changed in this many transactions stay in memory when room is made, unless
+/// nothing else can go.
+pub const SPILL_RECENT_TRANSACTIONS: u64 = 4;
+
+/// The part of the memory for state that the files' caches and buffers get: one of so many.
+pub const SPILL_FILES_PART: u64 = 4;
+
+/// Bytes of journals of the files on disk; the least that fjall takes.
+pub const SPILL_JOURNAL_BYTES: u64 = 64 << 20;
+
+/// Least bytes of changes that a store on disk gathers before it writes a table of them.
+pub const SPILL_MEMTABLE_BYTES_MIN: u64 = 1 << 20;
+
+/// Most bytes of changes that a store on disk gathers before it writes a table of them.
+pub const SPILL_MEMTABLE_BYTES_MAX: u64 = 16 << 20;
+
+/// Threads that write and merge the tables of the files on disk.
+pub const SPILL_THREADS: usize = 1;
+
+/// Keys of a store that are looked at in one commit for being older than their `ttl`.
+pub const EXPIRE_KEYS_MAX: usize = 1_000;
+
+/// Rounds through all keys of a store in the time of one `ttl`: a key goes at most a round later.
+pub const EXPIRE_ROUNDS: i64 = 16;
 
 /// Bytes that may wait in a writer: the bound of a transactional producer, and the same without
 /// transactions, so that both promises hold for the same pipelines.

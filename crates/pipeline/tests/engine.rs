@@ -4,6 +4,8 @@
 
 #[path = "engine/delivery.rs"]
 mod delivery;
+#[path = "engine/expire.rs"]
+mod expire;
 #[path = "engine/full.rs"]
 mod full;
 #[path = "engine/harness.rs"]
@@ -12,8 +14,12 @@ mod harness;
 mod keys;
 #[path = "engine/reset.rs"]
 mod reset;
+#[path = "engine/restore.rs"]
+mod restore;
 #[path = "engine/snapshot.rs"]
 mod snapshot;
+#[path = "engine/spill.rs"]
+mod spill;
 #[path = "engine/times.rs"]
 mod times;
 

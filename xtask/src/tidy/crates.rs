@@ -68,6 +68,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("clap", &["millstream"]),
     ("crc32c", &["protocol"]),
     ("crossterm", &["millstream"]),
+    ("fjall", &["pipeline"]),
     ("flate2", &["protocol"]),
     ("hdrhistogram", &["millstream"]),
     ("itoa", &["topology"]),

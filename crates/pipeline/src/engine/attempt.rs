@@ -1,7 +1,6 @@
 //! One attempt to run a plan, from the claim to the end.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,17 +17,22 @@ use tracing::info;
 use super::code::StageCode;
 use super::error::EngineError;
 use super::ledger::{self, Ledger, transactional_id};
+use super::memory::MemoryShare;
 use super::purge::Purge;
 use super::restore::{Aids, restore};
-use super::runner::{Mode, Shared};
-use super::slot::{Order, Slot, SlotEnd, SlotParts};
+use super::runner::{Mode, Shared, spill_dir};
+use super::slot::{Order, Slot, SlotEnd, SlotParts, StateTrouble};
 use super::snapshot::keeper::{Keeper, KeeperParts, StateFolder};
+use super::store::Shelves;
 use super::table::{self, FeederParts, Goal};
 use super::task::{Position, Task};
 use super::topics::{self, Counts, tasks_of};
 use super::view::SlotView;
 use super::writer::Writer;
-use crate::limits::{CLAIM_LOOK_MS, DRAIN_LOOK_MS, DRAIN_MS_MAX, SLOT_ORDERS_MAX};
+use crate::limits::{
+    CLAIM_LOOK_MS, DRAIN_LOOK_MS, DRAIN_MS_MAX, RESTORE_SILENCE_MS_MAX, SLOT_ORDERS_MAX,
+    SPILL_FILES_PART,
+};
 
 type Places = BTreeMap<(String, i32), i64>;
 
@@ -106,16 +110,10 @@ impl<'a> Attempt<'a> {
             writers.push(writer(shared, slot).await?);
         }
         check_claim(shared).await?;
-        let mut tasks = self.tasks().await?;
+        let tasks = self.tasks().await?;
         shared.enter("restoring");
-        let aids = Aids {
-            client: &shared.client,
-            folder: shared.state.as_ref(),
-            fingerprint: shared.plan.fingerprint(),
-            now_ms: shared.clock.unix_ms(),
-        };
-        let restored = restore(aids, &mut tasks).await?;
-        shared.restored.store(restored, Ordering::Relaxed);
+        let tasks = restore(&aids(shared, &tasks).await?, tasks).await?;
+        let restored = shared.restore.records();
         if restored > 0 {
             info!(pipeline = %shared.plan.pipeline, records = restored, "state restored");
         }
@@ -142,6 +140,7 @@ impl<'a> Attempt<'a> {
                 commit_interval_ms: shared.plan.commit_interval_ms,
                 keeper: shared.state.clone().map(|folder| keeper(shared, folder)),
                 purge: Purge::new(shared.client.clone(), Arc::clone(&shared.clock)),
+                memory: MemoryShare::new(&shared.memory),
             };
             let running = Slot::new(parts).await?;
             self.orders.push(sender);
@@ -424,6 +423,45 @@ async fn writer(shared: &Shared, slot: u32) -> Result<Writer, ClientError> {
     Ok(Writer::ExactlyOnce(Box::new(producer)))
 }
 
+/// What the restore of these tasks may make use of.
+async fn aids(shared: &Shared, tasks: &[Task]) -> Result<Aids, EngineError> {
+    let stores = tasks.iter().map(|task| task.stores().count()).sum::<usize>();
+    let silence_ms = shared.state.as_ref().map(|folder| folder.silence_ms_max);
+    Ok(Aids {
+        client: shared.client.clone(),
+        clock: Arc::clone(&shared.clock),
+        pipeline: shared.plan.pipeline.clone(),
+        folder: shared.state.clone(),
+        shelves: shelves(shared, stores.max(1)).await?,
+        fingerprint: shared.plan.fingerprint(),
+        memory: Arc::clone(&shared.memory),
+        progress: Arc::clone(&shared.restore),
+        silence: Duration::from_millis(silence_ms.unwrap_or(RESTORE_SILENCE_MS_MAX)),
+    })
+}
+
+/// Where state lies on disk, opened at the first start, and the memory of each store in bytes.
+async fn shelves(shared: &Shared, stores: usize) -> Result<Option<(Shelves, usize)>, EngineError> {
+    let (Some(folder), Some(dir)) = (&shared.state, spill_dir(&shared.plan, shared.state.as_ref()))
+    else {
+        return Ok(None);
+    };
+    let limit_bytes = shared.plan.state.memory_limit_bytes;
+    let files_bytes = limit_bytes / SPILL_FILES_PART;
+    let tables_bytes = usize::try_from(limit_bytes - files_bytes).unwrap_or(usize::MAX);
+    let known = shared.shelves.lock().expect("no holder of the shelves panics").clone();
+    let shelves = match known {
+        Some(shelves) => shelves,
+        None => {
+            let disk = Arc::clone(&folder.disk);
+            let parts = (files_bytes, base::cast::u64_of(stores));
+            task::blocking(move || Shelves::open(&*disk, &dir, parts)).await?
+        }
+    };
+    *shared.shelves.lock().expect("no holder of the shelves panics") = Some(shelves.clone());
+    Ok(Some((shelves, tables_bytes / stores)))
+}
+
 fn keeper(shared: &Shared, folder: StateFolder) -> Keeper {
     Keeper::new(KeeperParts {
         folder,
@@ -443,6 +481,8 @@ fn end_of(end: Option<SlotEnd>) -> Result<(), EngineError> {
         Some(SlotEnd::Lost(error)) => Err(EngineError::Client(error)),
         Some(SlotEnd::OutOfRange(error)) => Err(EngineError::OutOfRange(error)),
         Some(SlotEnd::TooLarge(reason)) => Err(EngineError::TooLarge(reason)),
+        Some(SlotEnd::State(StateTrouble::Full(over))) => Err(EngineError::StateLimit(over)),
+        Some(SlotEnd::State(StateTrouble::Disk(error))) => Err(error.into()),
     }
 }
 

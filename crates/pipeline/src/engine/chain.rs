@@ -12,7 +12,7 @@ use topology::spec::{Emit, Form, OnError, TaskKind, Window};
 
 use super::flow::{Failed, Flow, Halt, Out, Outlet, RecordFailure, shown};
 use super::render;
-use super::state::Mean;
+use super::state::{Aged, Mean};
 use super::store::{Layout, StateStore as _, Store, split_key};
 use super::watermark::NO_TIME;
 use super::window::{Windows, ends_of};
@@ -46,6 +46,8 @@ pub(crate) struct Node {
     /// The time of a record, where it is not the record's own.
     pub(crate) event_time: Option<Expression>,
     pub(crate) on_error: OnError,
+    /// How long it remembers a key after its last record, in milliseconds of event time.
+    pub(crate) ttl_ms: Option<i64>,
     pub(crate) to: Vec<Target>,
 }
 
@@ -65,21 +67,9 @@ pub(crate) struct Chain {
 pub(crate) enum NodeState {
     None,
     Count(Store<u64>),
+    AgedCount(Store<Aged>),
     WindowCount(Windows<u64>),
     Average(Windows<Mean>),
-}
-
-impl NodeState {
-    /// What the changelog will get for what the transaction has changed, roughly, in bytes; 0 when
-    /// nothing is.
-    pub(crate) fn change_bytes(&self) -> usize {
-        match self {
-            Self::None => 0,
-            Self::Count(store) => store.change_bytes(),
-            Self::WindowCount(windows) => windows.store.change_bytes(),
-            Self::Average(windows) => windows.store.change_bytes(),
-        }
-    }
 }
 
 /// What the tasks of a stage remember for one partition.
@@ -94,6 +84,9 @@ impl ChainState {
     /// Nothing remembered.
     pub(crate) fn new(chain: &Chain) -> Self {
         let state = |node: &Node| match node.kind {
+            TaskKind::Count { window: None } if node.ttl_ms.is_some() => {
+                NodeState::AgedCount(Store::memory(Layout::Keyed))
+            }
             TaskKind::Count { window: None } => NodeState::Count(Store::memory(Layout::Keyed)),
             TaskKind::Count { window: Some(_) } => NodeState::WindowCount(Windows::default()),
             TaskKind::Average { .. } => NodeState::Average(Windows::default()),
@@ -252,12 +245,18 @@ impl Chain {
         state: &mut ChainState,
     ) -> Result<Pass, Reason> {
         let key = key_of(flow)?;
-        let Some(NodeState::Count(store)) = state.nodes.get_mut(at) else {
-            return Err("the task has no state".to_owned());
+        let count = match (state.nodes.get_mut(at), self.nodes[at].ttl_ms) {
+            (Some(NodeState::Count(store)), None) => {
+                let count = store.change(key).value;
+                *count += 1;
+                *count
+            }
+            (Some(NodeState::AgedCount(store)), Some(ttl_ms)) => {
+                store.change(key).value.add(flow.facts.timestamp_ms, ttl_ms)
+            }
+            _ => return Err("the task has no state".to_owned()),
         };
-        let count = store.change(key).value;
-        *count += 1;
-        render::count(scratch, self.form, *count);
+        render::count(scratch, self.form, count);
         Ok(Pass::Changed)
     }
 

@@ -9,6 +9,7 @@
 //! moved by ranges of it. A missing value forgets the key. The layout is pinned by golden bytes.
 
 use super::chain::{ChainState, NodeState};
+use super::node_state::with_store;
 use super::state::StateValue;
 use super::store::{ALL_SHARDS, Layout, StateStore, Store, shard_of};
 use super::watermark::NO_TIME;
@@ -40,17 +41,10 @@ pub(crate) fn each_change<E>(
     time_has_moved: bool,
     mut each: impl FnMut(ChangelogRecord<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
-    match state.nodes.get(at) {
-        Some(NodeState::Count(store)) => write_changes(store, Layout::Keyed, &mut each)?,
-        Some(NodeState::WindowCount(windows)) => {
-            write_changes(&windows.store, Layout::Windowed, &mut each)?;
-        }
-        Some(NodeState::Average(windows)) => {
-            write_changes(&windows.store, Layout::Windowed, &mut each)?;
-        }
-        Some(NodeState::None) | None => return Ok(()),
-    }
-    if time_has_moved && !matches!(state.nodes.get(at), Some(NodeState::Count(_))) {
+    let Some(node) = state.nodes.get(at) else { return Ok(()) };
+    let Some(layout) = node.layout() else { return Ok(()) };
+    with_store!(node, store => write_changes(store, layout, &mut each), else Ok(()))?;
+    if time_has_moved && layout == Layout::Windowed {
         write_time(state.closed_ms[at], &mut each)?;
     }
     Ok(())
@@ -63,15 +57,11 @@ pub(crate) fn each_live<E>(
     closed_ms: i64,
     mut each: impl FnMut(ChangelogRecord<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
-    match state.nodes.get(at) {
-        Some(NodeState::Count(store)) => return write_live(store, Layout::Keyed, &mut each),
-        Some(NodeState::WindowCount(windows)) => {
-            write_live(&windows.store, Layout::Windowed, &mut each)?;
-        }
-        Some(NodeState::Average(windows)) => {
-            write_live(&windows.store, Layout::Windowed, &mut each)?;
-        }
-        Some(NodeState::None) | None => return Ok(()),
+    let Some(node) = state.nodes.get(at) else { return Ok(()) };
+    let Some(layout) = node.layout() else { return Ok(()) };
+    with_store!(node, store => write_live(store, layout, &mut each), else Ok(()))?;
+    if layout == Layout::Keyed {
+        return Ok(());
     }
     if closed_ms == NO_TIME { Ok(()) } else { write_time(closed_ms, &mut each) }
 }
@@ -155,25 +145,7 @@ pub(crate) fn apply(
         *closed_ms = i64::from_be_bytes(time);
         return Ok(());
     }
-    match state.nodes.get_mut(at) {
-        Some(NodeState::Count(store)) => restore(store, stored, value),
-        Some(NodeState::WindowCount(windows)) => restore(&mut windows.store, stored, value),
-        Some(NodeState::Average(windows)) => restore(&mut windows.store, stored, value),
-        Some(NodeState::None) | None => Err(Unreadable),
-    }
-}
-
-fn restore<V: StateValue>(
-    store: &mut Store<V>,
-    key: &[u8],
-    value: Option<&[u8]>,
-) -> Result<(), Unreadable> {
-    let value = match value {
-        Some(bytes) => Some(V::decode(bytes).ok_or(Unreadable)?),
-        None => None,
-    };
-    store.restore(key, value);
-    Ok(())
+    state.nodes.get_mut(at).ok_or(Unreadable)?.restore(stored, value)
 }
 
 #[cfg(test)]
@@ -189,6 +161,7 @@ mod tests {
             kind,
             event_time: None,
             on_error: OnError::Fail,
+            ttl_ms: None,
             to: vec![],
         };
         Chain { pipeline: "p".to_owned(), nodes: vec![node], form: Form::Full, dead_letter: None }

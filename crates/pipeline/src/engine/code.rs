@@ -38,9 +38,11 @@ impl StageCode {
         plan.stages.iter().map(|stage| Self::of(plan, stage)).collect()
     }
 
-    /// Whether any of its tasks closes windows.
-    pub(crate) fn has_windows(&self) -> bool {
-        self.stage.operators.iter().any(|it| it.kind.window().is_some())
+    /// Whether any of its tasks does something because time has passed: it closes windows, or
+    /// forgets keys.
+    pub(crate) fn needs_time(&self) -> bool {
+        let mut operators = self.stage.operators.iter();
+        operators.any(|it| it.kind.window().is_some() || it.ttl_ms.is_some())
     }
 }
 
@@ -93,6 +95,7 @@ fn node(operator: &Operator, outputs: &mut Outputs) -> Node {
         kind: operator.kind.clone(),
         event_time: operator.event_time.clone(),
         on_error: operator.on_error,
+        ttl_ms: operator.ttl_ms.map(|ttl_ms| i64::try_from(ttl_ms).unwrap_or(i64::MAX)),
         to,
     }
 }

@@ -1,12 +1,15 @@
 //! Why a pipeline does not run.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use client::ClientError;
 use topology::plan::Change;
 
 use super::flow::RecordFailure;
 use super::ledger::Claim;
+use super::memory::OverLimit;
+use super::store::ShelfError;
 use crate::sink::SinkError;
 
 /// Why a pipeline ended or could not start.
@@ -65,6 +68,15 @@ pub enum EngineError {
         /// Its partition.
         partition: i32,
     },
+    /// The state takes more memory than it may, and there is no disk for it.
+    StateLimit(OverLimit),
+    /// State that is kept on disk cannot be read or written.
+    StateDisk {
+        /// Its folder.
+        dir: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// A table cannot be written.
     Sink {
         /// The sink.
@@ -117,6 +129,10 @@ impl fmt::Display for EngineError {
                 f,
                 "{topic}-{partition} gives nothing more before its end: a transaction hangs in it"
             ),
+            Self::StateLimit(over) => write!(f, "{over}"),
+            Self::StateDisk { dir, reason } => {
+                write!(f, "the state in {} cannot be worked with: {reason}", dir.display())
+            }
             Self::Sink { sink, error } => write!(f, "sink {sink}: {error}"),
             Self::SinkAhead { sink, topic, partition, position, end } => write!(
                 f,
@@ -135,6 +151,12 @@ impl std::error::Error for EngineError {}
 impl From<ClientError> for EngineError {
     fn from(error: ClientError) -> Self {
         Self::Client(error)
+    }
+}
+
+impl From<ShelfError> for EngineError {
+    fn from(error: ShelfError) -> Self {
+        Self::StateDisk { dir: error.dir, reason: error.reason }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::chain::{NodeState, Span};
+use super::chain::{Chain, NodeState, Span};
 use super::render;
 use super::state::StateValue;
 use super::store::{StateStore as _, Store, shard_of, split_key};
@@ -21,12 +21,11 @@ pub(crate) fn documents(task: &mut Task, at: usize, key: &[u8]) -> Vec<Vec<u8>> 
         NodeState::None => Vec::new(),
         NodeState::Count(store) => {
             let found = store.find(key).and_then(|slot| store.at(slot));
-            let written = found.map(|(_, count)| {
-                let mut out = Vec::new();
-                render::count(&mut out, chain.form, *count);
-                out
-            });
-            written.into_iter().collect()
+            found.map(|(_, count)| count_document(chain, *count)).into_iter().collect()
+        }
+        NodeState::AgedCount(store) => {
+            let found = store.find(key).and_then(|slot| store.at(slot));
+            found.map(|(_, aged)| count_document(chain, aged.count())).into_iter().collect()
         }
         NodeState::WindowCount(windows) => {
             of_windows(windows, (key, size_ms), |out, count, end| {
@@ -37,6 +36,12 @@ pub(crate) fn documents(task: &mut Task, at: usize, key: &[u8]) -> Vec<Vec<u8>> 
             render::average(out, chain.form, mean, end);
         }),
     }
+}
+
+fn count_document(chain: &Chain, count: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    render::count(&mut out, chain.form, count);
+    out
 }
 
 fn of_windows<V: StateValue>(

@@ -1,123 +1,202 @@
-//! Rebuilding a task's state from its changelogs.
+//! Rebuilding the state of tasks from their changelogs.
+//!
+//! ```text
+//! ends, ids, retention --> local state that fits --> tails, side by side --> tasks
+//! ```
 //!
 //! The end is the high watermark, asked for after every former owner was fenced: up to there
 //! everything is either committed or aborted, so that reading committed records reaches it. The
 //! last stable offset would not do: a foreign transaction that hangs would hide what lies behind
 //! it (PIPELINES: silent under-restore). No progress for too long is an error, not a shrug.
 
+mod local;
+mod tail;
+
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use base::clock::Clock;
 use client::admin::OffsetAt;
-use client::options::{ConsumerOptions, Isolation};
+use client::options::Isolation;
 use client::{Client, ClientError};
+use runtime::task::{self as run, Task as RunningTask};
 use runtime::timer;
+use tracing::info;
 
-use super::changelog;
 use super::error::EngineError;
-use super::snapshot::keeper::{StateFolder, Wanted, load};
+use super::memory::{Memory, MemoryShare};
+use super::snapshot::keeper::StateFolder;
+use super::store::Shelves;
 use super::task::Task;
-use crate::limits::{DECODED_BATCH_BYTES_MAX, RESTORE_SILENCE_MS_MAX};
+use crate::limits::{RESTORE_TOLD_MS, RESTORE_WORKERS_MAX};
+use tail::Tail;
 
 /// A changelog partition and what it restores.
 #[derive(Debug, Clone, Copy)]
 struct Goal {
+    /// The task, by its place among those of its worker.
     task: usize,
     node: usize,
+    /// Where the changelog begins and ends.
+    start: i64,
     end: i64,
     next: i64,
 }
 
+type Goals = BTreeMap<(String, i32), Goal>;
+
+/// How far a restore has come; others look on.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// Offsets that have been passed, and all that are to be.
+    done: AtomicU64,
+    total: AtomicU64,
+    /// Records that were read.
+    records: AtomicU64,
+}
+
+impl Progress {
+    /// Records that the last restore has read.
+    pub(crate) fn records(&self) -> u64 {
+        self.records.load(Ordering::Relaxed)
+    }
+
+    /// Offsets of changelogs that have been passed, and all that are to be.
+    pub(crate) fn offsets(&self) -> (u64, u64) {
+        (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed))
+    }
+
+    fn begin(&self, total: u64) {
+        self.done.store(0, Ordering::Relaxed);
+        self.records.store(0, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+    }
+}
+
 /// What a restore may make use of.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Aids<'a> {
-    pub(crate) client: &'a Client,
+#[derive(Clone)]
+pub(crate) struct Aids {
+    pub(crate) client: Client,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) pipeline: String,
     /// Where snapshots lie, when there are any.
-    pub(crate) folder: Option<&'a StateFolder>,
+    pub(crate) folder: Option<StateFolder>,
+    /// Where state lies that is kept on disk, when it is, and the memory of each of its stores in
+    /// bytes.
+    pub(crate) shelves: Option<(Shelves, usize)>,
     /// The plan's.
     pub(crate) fingerprint: u64,
-    pub(crate) now_ms: i64,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) progress: Arc<Progress>,
+    /// How long there may be no progress.
+    pub(crate) silence: Duration,
 }
 
-/// Rebuilds the state of these tasks; tells the number of records that were read.
+/// Rebuilds the state of these tasks.
 ///
 /// # Errors
-/// The log's, or no progress for [`RESTORE_SILENCE_MS_MAX`].
-pub(crate) async fn restore(aids: Aids<'_>, tasks: &mut [Task]) -> Result<u64, EngineError> {
-    let mut goals = goals_of(aids.client, tasks).await?;
-    load_snapshots(aids, &mut goals, tasks).await?;
-    let mut consumer = aids.client.consumer(ConsumerOptions {
-        isolation: Isolation::ReadCommitted,
-        ..ConsumerOptions::default()
-    });
-    consumer.assign(
-        goals.iter().map(|((topic, partition), goal)| (topic.as_str(), *partition, goal.next)),
-    );
-    let silence = Duration::from_millis(RESTORE_SILENCE_MS_MAX);
-    let mut deadline = timer::now() + silence;
-    let mut records = 0;
-    goals.retain(|_, goal| goal.next < goal.end);
-    while !goals.is_empty() {
-        let fetched = consumer.poll(Duration::from_millis(500)).await?;
-        if fetched.is_empty() && timer::now() >= deadline {
-            let (topic, partition) = goals.keys().next().cloned().unwrap_or_default();
-            return Err(EngineError::RestoreStuck { topic, partition });
-        }
-        for part in fetched {
-            deadline = timer::now() + silence;
-            let place = (part.topic.to_string(), part.partition);
-            let Some(goal) = goals.get_mut(&place) else {
-                continue;
+/// The log's, no progress for too long, more state than memory may hold, or a disk that refuses.
+pub(crate) async fn restore(aids: &Aids, mut tasks: Vec<Task>) -> Result<Vec<Task>, EngineError> {
+    let mut goals = goals_of(&aids.client, &tasks).await?;
+    local::load(aids, &mut goals, &mut tasks).await?;
+    aids.progress.begin(goals.values().map(left).sum());
+    let mut loads = loads(tasks, goals);
+    let told = run::spawn("restore progress", tell(aids.clone()));
+    let workers = loads.iter_mut().filter(|load| !load.goals.is_empty());
+    let workers: Vec<(&mut Load, RunningTask<_>)> = workers
+        .map(|load| {
+            let tail = Tail {
+                aids: aids.clone(),
+                tasks: std::mem::take(&mut load.tasks),
+                goals: std::mem::take(&mut load.goals),
+                share: MemoryShare::new(&aids.memory),
             };
-            for batch in &part.batches {
-                records += take(batch, part.from, *goal, tasks, &place)?;
-            }
-            goal.next = part.next_offset;
-            if goal.next >= goal.end {
-                goals.remove(&place);
-            }
+            (load, run::spawn("restore", tail.read()))
+        })
+        .collect();
+    let mut failure = None;
+    for (load, worker) in workers {
+        if failure.is_some() {
+            worker.abort();
+        }
+        match worker.join().await {
+            Some(Ok(tasks)) => load.tasks = tasks,
+            Some(Err(error)) => failure = failure.or(Some(error)),
+            None => {}
         }
     }
-    for task in tasks {
-        task.restored();
+    told.abort();
+    if let Some(error) = failure {
+        return Err(error);
     }
-    Ok(records)
+    let mut restored: Vec<(usize, Task)> =
+        loads.into_iter().flat_map(|load| load.places.into_iter().zip(load.tasks)).collect();
+    restored.sort_by_key(|(place, _)| *place);
+    let mut tasks: Vec<Task> = restored.into_iter().map(|(_, task)| task).collect();
+    tasks.iter_mut().for_each(Task::restored);
+    Ok(tasks)
 }
 
-/// Takes snapshots over, so that only the tails behind them are left.
-async fn load_snapshots(
-    aids: Aids<'_>,
-    goals: &mut BTreeMap<(String, i32), Goal>,
-    tasks: &mut [Task],
-) -> Result<(), ClientError> {
-    let Some(folder) = aids.folder else {
-        return Ok(());
-    };
-    for ((changelog, partition), goal) in goals {
-        let wanted = Wanted {
-            changelog,
-            partition: *partition,
-            topic: aids.client.topic(changelog).await?.id,
-            fingerprint: aids.fingerprint,
-            range: (goal.next, goal.end),
-            now_ms: aids.now_ms,
-        };
-        if let Some(offset) = load(folder, &wanted, &mut tasks[goal.task], goal.node).await {
-            goal.next = offset;
-        }
-    }
-    Ok(())
+/// The tasks of one worker.
+#[derive(Default)]
+struct Load {
+    tasks: Vec<Task>,
+    /// The places of the tasks among all.
+    places: Vec<usize>,
+    goals: Goals,
+    offsets: u64,
 }
 
-async fn goals_of(
-    client: &Client,
-    tasks: &[Task],
-) -> Result<BTreeMap<(String, i32), Goal>, ClientError> {
-    let mut goals = BTreeMap::new();
+/// Deals the tasks out: the one with most to read goes to the worker that has least.
+fn loads(tasks: Vec<Task>, goals: Goals) -> Vec<Load> {
+    let mut of_task: BTreeMap<usize, Goals> = BTreeMap::new();
+    for (place, goal) in goals.into_iter().filter(|(_, goal)| left(goal) > 0) {
+        of_task.entry(goal.task).or_default().insert(place, goal);
+    }
+    let offsets = |goals: &Goals| goals.values().map(left).sum::<u64>();
+    let count = of_task.len().clamp(1, RESTORE_WORKERS_MAX);
+    let mut loads: Vec<Load> = (0..count).map(|_| Load::default()).collect();
+    let mut all: Vec<(usize, Task, Goals)> = tasks
+        .into_iter()
+        .enumerate()
+        .map(|(place, task)| (place, task, of_task.remove(&place).unwrap_or_default()))
+        .collect();
+    all.sort_by_key(|(_, _, goals)| std::cmp::Reverse(offsets(goals)));
+    for (place, task, goals) in all {
+        let load = loads.iter_mut().min_by_key(|load| load.offsets);
+        let load = load.expect("there is at least one worker");
+        let at = load.tasks.len();
+        load.offsets += offsets(&goals);
+        load.goals.extend(goals.into_iter().map(|(key, goal)| (key, Goal { task: at, ..goal })));
+        load.tasks.push(task);
+        load.places.push(place);
+    }
+    loads
+}
+
+/// Offsets that are left to be passed.
+fn left(goal: &Goal) -> u64 {
+    u64::try_from(goal.end - goal.next).unwrap_or(0)
+}
+
+/// Tells from time to time how far it has come.
+async fn tell(aids: Aids) {
+    loop {
+        timer::sleep(Duration::from_millis(RESTORE_TOLD_MS)).await;
+        let (done, total) = aids.progress.offsets();
+        info!(pipeline = %aids.pipeline, done, total, "state is being restored");
+    }
+}
+
+async fn goals_of(client: &Client, tasks: &[Task]) -> Result<Goals, ClientError> {
+    let mut goals = Goals::new();
     for (index, task) in tasks.iter().enumerate() {
-        for (node, changelog) in task.changelogs() {
-            let goal = Goal { task: index, node, end: 0, next: 0 };
-            goals.insert((changelog.to_owned(), task.partition), goal);
+        for (node, store) in task.stores() {
+            let goal = Goal { task: index, node, start: 0, end: 0, next: 0 };
+            goals.insert((store.changelog.clone(), task.partition), goal);
         }
     }
     let places: Vec<(&str, i32)> =
@@ -130,37 +209,14 @@ async fn goals_of(
     let starts = admin.list_offsets(&places, OffsetAt::Earliest, isolation).await?;
     let ends = admin.list_offsets(&places, OffsetAt::Latest, isolation).await?;
     for (place, goal) in &mut goals {
-        goal.next = starts.get(place).map_or(0, |found| found.offset);
+        goal.start = starts.get(place).map_or(0, |found| found.offset);
         goal.end = ends.get(place).map_or(0, |found| found.offset);
+        goal.next = goal.start;
     }
     Ok(goals)
 }
 
-fn take(
-    batch: &protocol::record::Batch,
-    from: i64,
-    goal: Goal,
-    tasks: &mut [Task],
-    (topic, partition): &(String, i32),
-) -> Result<u64, EngineError> {
-    let damaged = |offset: i64| EngineError::ChangelogUnreadable {
-        topic: topic.clone(),
-        partition: *partition,
-        offset,
-    };
-    let base = batch.header().base_offset;
-    let decoded = batch.decode(DECODED_BATCH_BYTES_MAX).map_err(|_| damaged(base))?;
-    let mut count = 0;
-    for record in decoded.iter() {
-        let record = record.map_err(|_| damaged(base))?;
-        if record.offset < from {
-            continue;
-        }
-        let state = &mut tasks[goal.task].state;
-        let key = record.key.unwrap_or_default();
-        changelog::apply(state, goal.node, key, record.value)
-            .map_err(|_| damaged(record.offset))?;
-        count += 1;
-    }
-    Ok(count)
+/// Where the state of a pipeline lies on disk.
+pub(crate) fn shelves_dir(folder: &StateFolder, pipeline: &str) -> Option<PathBuf> {
+    folder.spill_dir.as_ref().map(|dir| dir.join(pipeline))
 }

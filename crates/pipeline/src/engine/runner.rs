@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,12 +18,16 @@ use runtime::channel::{self, WatchReceiver, WatchSender};
 use runtime::task::{self, Task};
 use runtime::timer;
 use topology::plan::{Plan, Table};
+use topology::spec::Spill;
 use tracing::{info, warn};
 
 use super::attempt::Attempt;
 use super::error::EngineError;
 use super::ledger::Claimant;
+use super::memory::Memory;
+use super::restore::{Progress, shelves_dir};
 use super::snapshot::keeper::StateFolder;
+use super::store::Shelves;
 use super::table::SharedSink;
 use super::view::{PipelineView, SlotView, TableView};
 use crate::limits::{RESTART_WAIT_MS, RESTART_WAIT_MS_MAX};
@@ -76,8 +80,11 @@ pub(crate) struct Shared {
     pub(crate) slots: Mutex<Vec<Arc<Mutex<SlotView>>>>,
     pub(crate) tables: Arc<Mutex<BTreeMap<String, TableView>>>,
     pub(crate) state: Option<StateFolder>,
-    /// Records of changelogs that the last start has read.
-    pub(crate) restored: AtomicU64,
+    /// State on disk, once it has been opened; it stays open from one start to the next.
+    pub(crate) shelves: Mutex<Option<Shelves>>,
+    pub(crate) memory: Arc<Memory>,
+    /// How far the last start has come with rebuilding its state.
+    pub(crate) restore: Arc<Progress>,
     phase: Mutex<(&'static str, u64)>,
 }
 
@@ -94,7 +101,8 @@ impl Shared {
             pipeline: self.plan.pipeline.clone(),
             phase,
             restarts,
-            restored: self.restored.load(Ordering::Relaxed),
+            restored: self.restore.records(),
+            restoring: self.restore.offsets(),
             tables: self.tables.lock().expect("no holder of the tables' view panics").clone(),
             ..PipelineView::default()
         };
@@ -149,6 +157,12 @@ impl Engine {
     #[must_use]
     pub fn start(client: Client, clock: Arc<dyn Clock>, options: EngineOptions) -> Self {
         let sinks = options.sinks.into_iter();
+        let limit_bytes = options.plan.state.memory_limit_bytes;
+        let limit_bytes = match spill_dir(&options.plan, options.state.as_ref()) {
+            // What lies on disk makes room for itself.
+            Some(_) => usize::MAX,
+            None => usize::try_from(limit_bytes).unwrap_or(usize::MAX),
+        };
         let shared = Arc::new(Shared {
             client,
             clock,
@@ -159,7 +173,9 @@ impl Engine {
             slots: Mutex::new(Vec::new()),
             tables: Arc::default(),
             state: options.state,
-            restored: AtomicU64::new(0),
+            shelves: Mutex::new(None),
+            memory: Memory::new(limit_bytes),
+            restore: Arc::default(),
             phase: Mutex::new(("starting", 0)),
         });
         let (stop, stopped) = channel::watch(false);
@@ -185,6 +201,12 @@ impl Engine {
             None => Ok(self.shared.view()),
         }
     }
+}
+
+/// Where a plan's state lies on disk, if it says so and there is a place.
+pub(crate) fn spill_dir(plan: &Plan, state: Option<&StateFolder>) -> Option<PathBuf> {
+    let folder = state.filter(|_| plan.state.spill == Spill::Disk)?;
+    shelves_dir(folder, &plan.pipeline)
 }
 
 async fn run(shared: Arc<Shared>, stopped: WatchReceiver<bool>) -> Result<(), EngineError> {

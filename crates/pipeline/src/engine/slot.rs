@@ -11,6 +11,7 @@
 mod pace;
 #[cfg(test)]
 mod slot_test;
+mod state;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,12 +29,14 @@ use super::changelog;
 use super::flow::{Halt, Outlet, OutletError, RecordFailure};
 use super::latency::Latency;
 use super::marker;
+use super::memory::MemoryShare;
 use super::purge::Purge;
 use super::snapshot::keeper::Keeper;
 use super::task::{Routes, Task};
 use super::view::{InputView, SlotView};
 use super::writer::{Handles, SlotOutlet, Writer};
 use pace::{Open, Pace};
+pub(crate) use state::StateTrouble;
 
 use crate::limits::{
     DECODED_BATCH_BYTES_MAX, SLOT_WAIT_MS_MAX, WRITER_BYTES_MAX, WRITER_FULL_BYTES,
@@ -65,6 +68,8 @@ pub(crate) enum SlotEnd {
     OutOfRange(ClientError),
     /// An output is larger than the log takes.
     TooLarge(String),
+    /// The state cannot be gone on with; everything before it is committed.
+    State(StateTrouble),
 }
 
 /// What a slot works with.
@@ -78,6 +83,7 @@ pub(crate) struct SlotParts {
     pub(crate) commit_interval_ms: u64,
     pub(crate) keeper: Option<Keeper>,
     pub(crate) purge: Purge,
+    pub(crate) memory: MemoryShare,
 }
 
 /// A worker with its tasks.
@@ -99,6 +105,7 @@ pub(crate) struct Slot {
     latency: Latency,
     keeper: Option<Keeper>,
     purge: Purge,
+    memory: MemoryShare,
     is_stopping: bool,
 }
 
@@ -141,6 +148,7 @@ impl Slot {
             latency: Latency::default(),
             keeper: parts.keeper,
             purge: parts.purge,
+            memory: parts.memory,
             is_stopping: false,
         };
         slot.assign();
@@ -166,6 +174,10 @@ impl Slot {
                     if let Some(end) = self.halted(halt).await {
                         return end;
                     }
+                }
+                Err(Trouble::State(trouble)) => {
+                    let given_up = self.give_up().await;
+                    return given_up.map_or_else(end_of, |()| SlotEnd::State(trouble));
                 }
                 Err(Trouble::Client(error)) => {
                     if let Some(end) = self.recover(error).await {
@@ -205,6 +217,7 @@ impl Slot {
         }
         if self.is_stopping {
             self.commit().await?;
+            self.tasks.iter_mut().for_each(Task::write_state);
             if let Some(keeper) = &mut self.keeper {
                 keeper.at_end(&self.tasks).await;
             }
@@ -341,6 +354,7 @@ impl Slot {
                 self.begin()?;
                 from = next;
             }
+            self.check_state()?;
             self.writer.drain().await?;
             if self.is_due(false) {
                 self.commit().await?;
@@ -434,7 +448,7 @@ impl Slot {
         let now_ms = self.clock.steady_ms();
         for index in 0..self.tasks.len() {
             let task = &self.tasks[index];
-            if !task.code.has_windows() && task.code.edges.is_empty() {
+            if !task.code.needs_time() && task.code.edges.is_empty() {
                 continue;
             }
             // What closing gives must find a transaction open.
@@ -473,6 +487,8 @@ impl Slot {
             return Ok(());
         }
         let began_us = self.clock.steady_us();
+        self.tasks.iter_mut().for_each(Task::expire);
+        self.check_state()?;
         self.write_markers()?;
         self.write_changes()?;
         self.send_offsets()?;
@@ -483,16 +499,14 @@ impl Slot {
                 self.latency.record(now_ms.saturating_sub(time_ms), count);
             }
         }
-        for task in &mut self.tasks {
-            task.settle(|_| None);
-        }
+        self.settle_state(now_ms);
         self.pace.note(self.clock.steady_us().saturating_sub(began_us));
         self.publish();
         if let Some(keeper) = &mut self.keeper {
             keeper.after_commit(&self.tasks).await;
         }
         self.purge.after_commit(&self.tasks);
-        Ok(())
+        self.hold_state()
     }
 
     /// Tells the edges how far time has come.
@@ -656,6 +670,7 @@ fn end_of(error: ClientError) -> SlotEnd {
 /// What interrupts a round.
 enum Trouble {
     Halt(Halt),
+    State(StateTrouble),
     Client(ClientError),
 }
 

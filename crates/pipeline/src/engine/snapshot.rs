@@ -19,7 +19,7 @@ use protocol::record::checksum;
 
 use super::changelog::{self, Unreadable};
 use super::task::Task;
-use crate::limits::{SNAPSHOT_AGE_MS_MAX, SNAPSHOT_BYTES_MAX};
+use crate::limits::SNAPSHOT_BYTES_MAX;
 
 const MAGIC: [u8; 8] = *b"MSSTATE\0";
 const FORMAT: u32 = 1;
@@ -121,8 +121,9 @@ impl<'a> Snapshot<'a> {
     }
 
     /// Whether it fits what is to be restored: `wanted` says what and when, with the offset at
-    /// which the changelog ends; `start` is where it begins.
-    pub(crate) fn check(&self, wanted: &Stamp, start: i64) -> Result<(), Reject> {
+    /// which the changelog ends; `start` is where it begins, and `age_ms_max` the age from which on
+    /// the changelog may have forgotten deleted keys.
+    pub(crate) fn check(&self, wanted: &Stamp, start: i64, age_ms_max: i64) -> Result<(), Reject> {
         let stamp = &self.stamp;
         if stamp.topic != wanted.topic || stamp.partition != wanted.partition {
             return Err(Reject::OtherTopic);
@@ -133,7 +134,7 @@ impl<'a> Snapshot<'a> {
         if stamp.offset < start || stamp.offset > wanted.offset {
             return Err(Reject::BeyondTheLog);
         }
-        if wanted.written_ms.saturating_sub(stamp.written_ms) >= SNAPSHOT_AGE_MS_MAX {
+        if wanted.written_ms.saturating_sub(stamp.written_ms) >= age_ms_max {
             return Err(Reject::TooOld);
         }
         Ok(())
@@ -256,15 +257,15 @@ sink: { kafka: { topic: out } }
         let bytes = encode(&STAMP, &filled(), 0).unwrap();
         let snapshot = Snapshot::read(&bytes).unwrap();
         let now = Stamp { offset: 1005, written_ms: 1000, ..STAMP };
-        assert_eq!(snapshot.check(&now, 0), Ok(()));
-        assert_eq!(snapshot.check(&STAMP, 1000), Ok(()));
-        let reject = |wanted: Stamp, start: i64| snapshot.check(&wanted, start).unwrap_err();
+        assert_eq!(snapshot.check(&now, 0, 1_000), Ok(()));
+        assert_eq!(snapshot.check(&STAMP, 1000, 1_000), Ok(()));
+        let reject = |wanted: Stamp, start: i64| snapshot.check(&wanted, start, 1_000).unwrap_err();
         assert_eq!(reject(now, 1001), Reject::BeyondTheLog);
         assert_eq!(reject(Stamp { offset: 999, ..now }, 0), Reject::BeyondTheLog);
         assert_eq!(reject(Stamp { fingerprint: 1, ..now }, 0), Reject::OtherPlan);
         assert_eq!(reject(Stamp { topic: Uuid([8; 16]), ..now }, 0), Reject::OtherTopic);
         assert_eq!(reject(Stamp { partition: 2, ..now }, 0), Reject::OtherTopic);
-        let late = Stamp { written_ms: 5 + SNAPSHOT_AGE_MS_MAX, ..now };
+        let late = Stamp { written_ms: 5 + 1_000, ..now };
         assert_eq!(reject(late, 0), Reject::TooOld);
     }
 }

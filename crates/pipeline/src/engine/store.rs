@@ -10,7 +10,10 @@
 
 #[cfg(test)]
 mod conformance;
+mod ends;
 mod memory;
+mod shelf;
+mod spill;
 mod table;
 
 use std::ops::Range;
@@ -19,6 +22,8 @@ use protocol::partitioner::{murmur2, to_positive};
 
 use super::state::StateValue;
 pub(crate) use memory::MemoryStore;
+pub(crate) use shelf::{Owner, Shelf, ShelfError, Shelves};
+pub(crate) use spill::SpillStore;
 
 /// Shards of a key space; fixed, because it is written into every key of a changelog.
 pub(crate) const VIRTUAL_SHARDS: u16 = 1024;
@@ -89,6 +94,17 @@ pub(crate) struct Changed<'a, V> {
     pub(crate) value: &'a mut V,
 }
 
+/// What is to become of a key that a sweep meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate<V> {
+    /// It stays as it is.
+    Keep,
+    /// It gets this value.
+    Renew(V),
+    /// It is forgotten.
+    Drop,
+}
+
 /// What every store does; `conformance.rs` holds each of them against one model.
 ///
 /// Changes belong to the transaction under way until `settle` makes them stay or `roll_back`
@@ -109,6 +125,10 @@ pub(crate) trait StateStore<V: StateValue> {
     /// Slots of the first window, when it ends at or before a time: all of them or the next page,
     /// so that whoever removes them calls again until there are none. Windowed stores only.
     fn take_due(&mut self, until_ms: i64) -> Option<(i64, Vec<u32>)>;
+
+    /// Judges the next keys, so many of them, in a round through all that are there; tells whether
+    /// the round is over. Keys that come meanwhile may be missed. Stores without windows only.
+    fn sweep(&mut self, keys_max: usize, judge: &mut dyn FnMut(&V) -> Fate<V>) -> bool;
 
     /// Windows that are open, each with its keys counted; 0 where there are no windows.
     fn open_windows(&self) -> usize;
@@ -147,6 +167,8 @@ pub(crate) trait StateStore<V: StateValue> {
 pub(crate) enum Store<V> {
     /// All of it in memory.
     Memory(MemoryStore<V>),
+    /// All of it on disk, and what is in use in memory.
+    Spill(Box<SpillStore<V>>),
 }
 
 /// Does the same with whichever store it is.
@@ -154,6 +176,7 @@ macro_rules! with_store {
     ($store:expr, $inner:ident => $work:expr) => {
         match $store {
             Store::Memory($inner) => $work,
+            Store::Spill($inner) => $work,
         }
     };
 }
@@ -162,6 +185,22 @@ impl<V: StateValue> Store<V> {
     /// An empty store in memory.
     pub(crate) fn memory(layout: Layout) -> Self {
         Self::Memory(MemoryStore::new(layout))
+    }
+
+    /// Why its content is not to be trusted any more; never of a store in memory.
+    pub(crate) fn failure(&self) -> Option<ShelfError> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Spill(store) => store.failure(),
+        }
+    }
+
+    /// Writes what is newer than the disk, where there is one; between transactions.
+    pub(crate) fn write(&mut self) {
+        match self {
+            Self::Memory(_) => {}
+            Self::Spill(store) => store.write(),
+        }
     }
 }
 
@@ -187,6 +226,10 @@ impl<V: StateValue> StateStore<V> for Store<V> {
         with_store!(self, store => store.take_due(until_ms))
     }
 
+    fn sweep(&mut self, keys_max: usize, judge: &mut dyn FnMut(&V) -> Fate<V>) -> bool {
+        with_store!(self, store => store.sweep(keys_max, judge))
+    }
+
     fn open_windows(&self) -> usize {
         with_store!(self, store => store.open_windows())
     }
@@ -195,7 +238,7 @@ impl<V: StateValue> StateStore<V> for Store<V> {
     where
         V: 's,
     {
-        with_store!(self, store => store.changes())
+        with_store!(self, store => store.table()).changes()
     }
 
     #[inline]

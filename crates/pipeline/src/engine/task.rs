@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use protocol::record::Record;
 use topology::expression::RecordFacts;
-use topology::plan::InputKind;
+use topology::plan::{InputKind, Store};
 
 use super::chain::{ChainState, Counters, Desk, NodeState};
 use super::code::StageCode;
 use super::flow::{Flow, Halt, Outlet};
 use super::marker::Marker;
-use super::store::{Applied, StateStore as _};
+use super::store::{Applied, ShelfError};
 use super::watermark::{Input, NO_TIME, Watermark};
+use crate::limits::EXPIRE_ROUNDS;
 
 /// How far a task has come on one of its inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub(crate) struct Task {
     told: (i64, bool),
     /// As of the last commit.
     committed: Committed,
+    /// By node.
+    expiries: Vec<Expiry>,
 }
 
 #[derive(Debug, Clone)]
@@ -87,6 +90,7 @@ impl Task {
         let committed =
             Committed { watermark: watermark.clone(), closed_ms: state.closed_ms.clone(), told };
         let totals = counters.clone();
+        let expiries = vec![Expiry { began_ms: NO_TIME, is_under_way: false }; counters.len()];
         Self {
             code,
             stage,
@@ -99,6 +103,7 @@ impl Task {
             totals,
             told,
             committed,
+            expiries,
         }
     }
 
@@ -257,12 +262,7 @@ impl Task {
     /// its state now, where that is known.
     pub(crate) fn settle(&mut self, applied: impl Fn(usize) -> Option<Applied>) {
         for (at, node) in self.state.nodes.iter_mut().enumerate() {
-            match node {
-                NodeState::Count(store) => store.settle(applied(at)),
-                NodeState::WindowCount(windows) => windows.store.settle(applied(at)),
-                NodeState::Average(windows) => windows.store.settle(applied(at)),
-                NodeState::None => {}
-            }
+            node.settle(applied(at));
         }
         for position in self.positions.iter_mut().flatten() {
             position.committed = position.next;
@@ -283,12 +283,7 @@ impl Task {
     /// The transaction is aborted: everything is as it was at the last commit.
     pub(crate) fn roll_back(&mut self) {
         for node in &mut self.state.nodes {
-            match node {
-                NodeState::Count(store) => store.roll_back(),
-                NodeState::WindowCount(windows) => windows.store.roll_back(),
-                NodeState::Average(windows) => windows.store.roll_back(),
-                NodeState::None => {}
-            }
+            node.roll_back();
         }
         self.state.closed_ms.clone_from(&self.committed.closed_ms);
         self.watermark = self.committed.watermark.clone();
@@ -304,13 +299,19 @@ impl Task {
         self.committed.closed_ms.get(node).copied().unwrap_or(NO_TIME)
     }
 
+    /// The nodes with state, each with its store.
+    pub(crate) fn stores(&self) -> impl Iterator<Item = (usize, &Store)> {
+        let stage = &self.code.stage;
+        stage
+            .operators
+            .iter()
+            .enumerate()
+            .filter_map(|(node, operator)| Some((node, stage.stores.get(operator.store?)?)))
+    }
+
     /// The nodes with state, each with its changelog.
     pub(crate) fn changelogs(&self) -> impl Iterator<Item = (usize, &str)> {
-        let stage = &self.code.stage;
-        stage.operators.iter().enumerate().filter_map(|(node, operator)| {
-            let store = stage.stores.get(operator.store?)?;
-            Some((node, store.changelog.as_str()))
-        })
+        self.stores().map(|(node, store)| (node, store.changelog.as_str()))
     }
 
     /// Leaves a node without state, before anything was run.
@@ -324,12 +325,7 @@ impl Task {
 
     /// Windows that are open, each with its keys counted.
     pub(crate) fn open_windows(&self) -> usize {
-        let open = self.state.nodes.iter().map(|node| match node {
-            NodeState::WindowCount(windows) => windows.store.open_windows(),
-            NodeState::Average(windows) => windows.store.open_windows(),
-            NodeState::None | NodeState::Count(_) => 0,
-        });
-        open.sum()
+        self.state.nodes.iter().map(NodeState::open_windows).sum()
     }
 
     /// What its changelogs will get for what has changed since the last commit, roughly, in bytes.
@@ -339,13 +335,56 @@ impl Task {
 
     /// Memory of its state, roughly, in bytes.
     pub(crate) fn state_bytes(&self) -> usize {
-        let bytes = self.state.nodes.iter().map(|node| match node {
-            NodeState::Count(store) => store.bytes(),
-            NodeState::WindowCount(windows) => windows.store.bytes(),
-            NodeState::Average(windows) => windows.store.bytes(),
-            NodeState::None => 0,
-        });
-        bytes.sum()
+        self.state.nodes.iter().map(NodeState::bytes).sum()
+    }
+
+    /// Why its state is not to be trusted any more.
+    pub(crate) fn state_failure(&self) -> Option<ShelfError> {
+        self.state.nodes.iter().find_map(NodeState::failure)
+    }
+
+    /// Writes what of its state is newer than the disk, where it lies there; between transactions.
+    pub(crate) fn write_state(&mut self) {
+        self.state.nodes.iter_mut().for_each(NodeState::write);
+    }
+
+    /// Forgets keys that had no record for longer than their task says; a part of them at a time,
+    /// within the transaction.
+    pub(crate) fn expire(&mut self) {
+        let now_ms = self.watermark.time_ms();
+        if now_ms == NO_TIME {
+            return;
+        }
+        let nodes = self.code.chain.nodes.iter().zip(&mut self.state.nodes);
+        for ((node, state), expiry) in nodes.zip(&mut self.expiries) {
+            if let Some(ttl_ms) = node.ttl_ms
+                && expiry.is_due(now_ms, ttl_ms)
+            {
+                expiry.is_under_way = !state.expire(now_ms, ttl_ms);
+            }
+        }
+    }
+}
+
+/// How far a task has come in forgetting keys.
+#[derive(Debug, Clone, Copy)]
+struct Expiry {
+    /// The event time at which the last round through all keys began.
+    began_ms: i64,
+    is_under_way: bool,
+}
+
+impl Expiry {
+    /// Whether keys are to be looked at: a round is under way, or the next is due and begins.
+    fn is_due(&mut self, now_ms: i64, ttl_ms: i64) -> bool {
+        let every_ms = (ttl_ms / EXPIRE_ROUNDS).max(1);
+        if !self.is_under_way && now_ms.saturating_sub(self.began_ms) < every_ms {
+            return false;
+        }
+        if !self.is_under_way {
+            self.began_ms = now_ms;
+        }
+        true
     }
 }
 

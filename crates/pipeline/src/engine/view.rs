@@ -100,6 +100,8 @@ pub struct PipelineView {
     pub restarts: u64,
     /// Records of changelogs that the last start has read to rebuild its state.
     pub restored: u64,
+    /// Offsets of changelogs that the last start has passed, and all that it had to.
+    pub restoring: (u64, u64),
 }
 
 impl PipelineView {

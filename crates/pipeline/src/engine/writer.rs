@@ -94,6 +94,18 @@ impl Writer {
         }
     }
 
+    /// The offset behind the last record that is known to be written to a partition by this writer
+    /// alone; `None` when there is none, or others may have written in between.
+    pub(crate) fn written_end(&self, place: Place, partition: i32) -> Option<i64> {
+        match (self, place) {
+            (Self::ExactlyOnce(producer), Place::Transactional(topic)) => {
+                producer.written_end(topic, partition)
+            }
+            // Without transactions nobody is fenced.
+            _ => None,
+        }
+    }
+
     fn partition_for(&self, place: Place, key: &[u8]) -> i32 {
         match (self, place) {
             (Self::ExactlyOnce(producer), Place::Transactional(topic)) => {

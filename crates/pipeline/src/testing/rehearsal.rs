@@ -245,6 +245,7 @@ impl Rehearsal {
     fn advance(&mut self, stage: usize) -> Result<(), Halt> {
         self.take_waiting(stage)?;
         self.step(stage, |task, tray, scratch| task.advance_time(0, tray, scratch))?;
+        self.tasks[stage].expire();
         let Some(told) = self.tasks[stage].marker() else {
             return Ok(());
         };

@@ -12,6 +12,7 @@ use topology::diagnose::Sources;
 use topology::plan::Plan;
 
 use super::super::code::StageCode;
+use super::super::memory::Memory;
 use super::super::task::Position;
 use super::*;
 
@@ -80,6 +81,7 @@ async fn slot(client: &Client) -> (Slot, Sender<Order>) {
         commit_interval_ms: 100,
         keeper: None,
         purge: Purge::new(client.clone(), Arc::new(SystemClock::new())),
+        memory: MemoryShare::new(&Memory::new(usize::MAX)),
     });
     (slot.await.unwrap(), sender)
 }
@@ -95,6 +97,7 @@ async fn until_it_fails(slot: &mut Slot) {
             Ok(end) => assert!(end.is_none(), "the record has not failed yet"),
             Err(Trouble::Halt(halt)) => assert!(slot.halted(halt).await.is_none()),
             Err(Trouble::Client(error)) => panic!("{error}"),
+            Err(Trouble::State(trouble)) => panic!("{trouble:?}"),
         }
     }
 }

@@ -22,7 +22,7 @@ use tracing::{debug, info, warn};
 use super::{Snapshot, Stamp, encode};
 use crate::engine::ledger::Ledger;
 use crate::engine::task::Task;
-use crate::limits::SNAPSHOT_EVERY_MS;
+use crate::limits::{RESTORE_SILENCE_MS_MAX, SNAPSHOT_EVERY_MS};
 
 /// Where snapshots are kept.
 #[derive(Debug, Clone)]
@@ -33,13 +33,26 @@ pub struct StateFolder {
     pub dir: PathBuf,
     /// Milliseconds between two snapshots while the pipeline runs.
     pub every_ms: u64,
+    /// Where state lies that pipelines keep on disk (`spill: disk`), a folder each; `None` where
+    /// there is no such place, so that they keep it in memory. It is a folder of a real disk: what
+    /// lies in it is not written through `disk`.
+    pub spill_dir: Option<PathBuf>,
+    /// How long the changelogs may give nothing at a start before it is given up, in milliseconds.
+    pub silence_ms_max: u64,
 }
 
 impl StateFolder {
     /// A folder with snapshots at the usual distance.
     #[must_use]
     pub fn new(disk: Arc<dyn Disk>, dir: PathBuf) -> Self {
-        Self { disk, dir, every_ms: SNAPSHOT_EVERY_MS }
+        let silence_ms_max = RESTORE_SILENCE_MS_MAX;
+        Self { disk, dir, every_ms: SNAPSHOT_EVERY_MS, spill_dir: None, silence_ms_max }
+    }
+
+    /// The same with a place for state on disk.
+    #[must_use]
+    pub fn spilling(self, dir: PathBuf) -> Self {
+        Self { spill_dir: Some(dir), ..self }
     }
 
     fn path(&self, changelog: &str, partition: i32) -> PathBuf {
@@ -122,7 +135,9 @@ impl Keeper {
         let parts = &self.parts;
         let mut of = BTreeMap::new();
         for (index, task) in tasks.iter().enumerate() {
-            for (node, changelog) in task.changelogs() {
+            let in_memory =
+                task.changelogs().filter(|(node, _)| !task.state.nodes[*node].is_on_disk());
+            for (node, changelog) in in_memory {
                 of.insert((changelog.to_owned(), task.partition), (index, node));
             }
         }
@@ -180,6 +195,8 @@ pub(crate) struct Wanted<'w> {
     /// Where the changelog begins and ends.
     pub(crate) range: (i64, i64),
     pub(crate) now_ms: i64,
+    /// The age from which on the changelog may have forgotten deleted keys.
+    pub(crate) age_ms_max: i64,
 }
 
 /// Takes the state of a task's node over from its snapshot, if there is one that fits; tells the
@@ -204,7 +221,7 @@ pub(crate) async fn load(
         written_ms: wanted.now_ms,
     };
     let applied = Snapshot::read(&bytes).and_then(|snapshot| {
-        snapshot.check(&stamp, start)?;
+        snapshot.check(&stamp, start, wanted.age_ms_max)?;
         snapshot.apply(task, node)?;
         Ok(snapshot.stamp.offset)
     });

@@ -6,10 +6,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
-use super::{ALL_SHARDS, Applied, Layout, MemoryStore, StateStore, VIRTUAL_SHARDS, split_key};
+use base::disk::RealDisk;
+use base::rng::SystemRandom;
+use base::uuid::Uuid;
+
+use super::{
+    ALL_SHARDS, Applied, Fate, Layout, MemoryStore, Owner, Shelves, SpillStore, StateStore,
+    VIRTUAL_SHARDS, split_key,
+};
 
 /// One step of the walk.
 #[derive(Debug, Clone)]
@@ -19,6 +27,8 @@ pub(super) enum Act {
     Remove(u8, u8),
     /// Closes every window up to a time.
     Close(u8),
+    /// Goes through all keys: some go, some get another value.
+    Sweep(u8),
     /// Looks at a range of shards.
     Look(u16, u16),
     Settle,
@@ -34,6 +44,7 @@ pub(super) fn acts() -> impl Strategy<Value = Vec<Act>> {
         12 => (0u8..24, 0u8..4).prop_map(|(key, window)| Act::Add(key, window)),
         3 => (0u8..24, 0u8..4).prop_map(|(key, window)| Act::Remove(key, window)),
         1 => (0u8..4).prop_map(Act::Close),
+        1 => (1u8..4).prop_map(Act::Sweep),
         1 => (0..VIRTUAL_SHARDS, 1..=VIRTUAL_SHARDS).prop_map(|(at, count)| Act::Look(at, count)),
         4 => Just(Act::Settle),
         1 => Just(Act::SettleBlind),
@@ -56,6 +67,9 @@ pub(super) trait Maker {
 
     /// Nothing more is wrong than what the walk has seen.
     fn check(&self, _: &Self::Store) {}
+
+    /// The memory of a store that holds so many keys, after a commit.
+    fn check_bytes(&self, bytes: usize, keys: usize);
 }
 
 type Content = BTreeMap<Vec<u8>, u64>;
@@ -80,8 +94,8 @@ pub(super) fn walk<M: Maker>(maker: &mut M, layout: Layout, acts: Vec<Act>) {
     }
     walk.roll_back();
     assert_eq!(walk.content(ALL_SHARDS), walk.committed);
-    let bytes = walk.store.bytes();
-    assert!(bytes > 0 || walk.committed.is_empty(), "{bytes} bytes for a store that holds some");
+    walk.settle(true);
+    walk.maker.check_bytes(walk.store.bytes(), walk.committed.len());
 }
 
 impl<M: Maker> Walk<'_, M> {
@@ -90,6 +104,7 @@ impl<M: Maker> Walk<'_, M> {
             Act::Add(key, window) => self.add(*key, *window),
             Act::Remove(key, window) => self.remove(*key, *window),
             Act::Close(until) => self.close(i64::from(*until) - 1),
+            Act::Sweep(keys_max) => self.sweep(usize::from(*keys_max)),
             Act::Look(from, count) => self.look(*from, *count),
             Act::Settle => self.settle(true),
             Act::SettleBlind => self.settle(false),
@@ -157,6 +172,26 @@ impl<M: Maker> Walk<'_, M> {
         if self.layout == Layout::Windowed {
             assert_eq!(self.store.open_windows(), self.now.len());
         }
+    }
+
+    fn sweep(&mut self, keys_max: usize) {
+        if self.layout == Layout::Windowed {
+            return;
+        }
+        let judge = |value: &u64| match value % 3 {
+            0 => Fate::Drop,
+            1 => Fate::Renew(value + 100),
+            _ => Fate::Keep,
+        };
+        while !self.store.sweep(keys_max, &mut |value| judge(value)) {}
+        self.now.retain(|_, value| match judge(value) {
+            Fate::Keep => true,
+            Fate::Renew(renewed) => {
+                *value = renewed;
+                true
+            }
+            Fate::Drop => false,
+        });
     }
 
     /// What lies in a range of shards; ends the transaction first.
@@ -237,6 +272,102 @@ impl Maker for InMemory {
 
     fn crashed(&mut self, _: &Self::Store, _: Layout) -> Option<(Self::Store, Applied)> {
         None
+    }
+
+    fn check_bytes(&self, bytes: usize, keys: usize) {
+        assert_eq!(bytes > 0, keys > 0, "{bytes} bytes for {keys} keys");
+    }
+}
+
+/// A store in files of a folder that goes with the test.
+struct OnDisk {
+    dir: PathBuf,
+    /// Copies of the folder as a process that was killed would leave it.
+    copies: usize,
+    bytes_max: usize,
+}
+
+const OWNER: Owner = Owner { topic: Uuid([7; 16]), signature: 9 };
+
+impl OnDisk {
+    fn new(bytes_max: usize) -> Self {
+        let name = format!("millstream-store-{}", Uuid::random(&SystemRandom));
+        Self { dir: std::env::temp_dir().join(name), copies: 0, bytes_max }
+    }
+
+    fn open(&self, layout: Layout) -> SpillStore<u64> {
+        let dir = self.dir.join(self.copies.to_string());
+        let shelves = Shelves::open(&RealDisk, &dir, (4 << 20, 1)).unwrap();
+        SpillStore::open(shelves.shelf("s", layout, OWNER).unwrap(), self.bytes_max).unwrap()
+    }
+}
+
+impl Drop for OnDisk {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.dir).unwrap();
+    }
+}
+
+impl Maker for OnDisk {
+    type Store = SpillStore<u64>;
+
+    fn fresh(&mut self, layout: Layout) -> SpillStore<u64> {
+        self.open(layout)
+    }
+
+    fn crashed(&mut self, _: &Self::Store, layout: Layout) -> Option<(Self::Store, Applied)> {
+        let from = self.dir.join(self.copies.to_string());
+        self.copies += 1;
+        copy(&from, &self.dir.join(self.copies.to_string()));
+        let store = self.open(layout);
+        let applied = store.applied().unwrap_or(Applied { offset: 0, at_ms: 0 });
+        Some((store, applied))
+    }
+
+    fn check(&self, store: &Self::Store) {
+        assert_eq!(store.failure(), None);
+    }
+
+    fn check_bytes(&self, bytes: usize, _: usize) {
+        assert!(bytes <= self.bytes_max, "{bytes} bytes where {} are allowed", self.bytes_max);
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+/// Memory of a store on disk: next to nothing, so that all is read again; enough for a part; and
+/// more than there is, so that only the number of transactions makes it write.
+fn bytes_max() -> impl Strategy<Value = usize> {
+    prop_oneof![Just(1), 500_usize..3_000, Just(1 << 20)]
+}
+
+proptest! {
+    // Each case makes and copies folders.
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 64, ..Default::default() })]
+
+    #[test]
+    fn the_store_on_disk_behaves_like_a_map_with_savepoints_that_outlives_its_process(
+        acts in acts(), bytes_max in bytes_max(),
+    ) {
+        walk(&mut OnDisk::new(bytes_max), Layout::Keyed, acts);
+    }
+
+    #[test]
+    fn the_windowed_store_on_disk_behaves_like_a_map_with_savepoints_that_outlives_its_process(
+        acts in acts(), bytes_max in bytes_max(),
+    ) {
+        walk(&mut OnDisk::new(bytes_max), Layout::Windowed, acts);
     }
 }
 

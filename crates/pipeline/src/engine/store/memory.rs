@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::table::Table;
-use super::{Applied, Changed, Layout, StateStore};
+use super::{Applied, Changed, Fate, Layout, StateStore};
 use crate::engine::state::StateValue;
 
 /// Values by key in memory, and their slots by the time at which windows close.
@@ -16,12 +16,25 @@ pub(crate) struct MemoryStore<V> {
     ends: BTreeMap<i64, Vec<u32>>,
     /// Whether `ends` must be made anew before it is used.
     is_disordered: bool,
+    /// The slot at which the next part of a sweep begins.
+    swept: u32,
 }
 
 impl<V: StateValue> MemoryStore<V> {
     /// Nothing remembered.
     pub(crate) fn new(layout: Layout) -> Self {
-        Self { layout, table: Table::default(), ends: BTreeMap::new(), is_disordered: false }
+        Self {
+            layout,
+            table: Table::default(),
+            ends: BTreeMap::new(),
+            is_disordered: false,
+            swept: 0,
+        }
+    }
+
+    /// What is in memory.
+    pub(super) fn table(&self) -> &Table<V> {
+        &self.table
     }
 
     /// Orders everything anew, after changes that went past the order.
@@ -74,6 +87,11 @@ impl<V: StateValue> StateStore<V> for MemoryStore<V> {
         self.order();
         let first = self.ends.first_entry().filter(|first| *first.key() <= until_ms)?;
         Some(first.remove_entry())
+    }
+
+    fn sweep(&mut self, keys_max: usize, judge: &mut dyn FnMut(&V) -> Fate<V>) -> bool {
+        self.swept = self.table.sweep(self.swept, keys_max, judge).unwrap_or(0);
+        self.swept == 0
     }
 
     fn open_windows(&self) -> usize {

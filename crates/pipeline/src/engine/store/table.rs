@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use ahash::RandomState;
 use base::cast;
 
-use super::Changed;
+use super::{Changed, Fate};
 use crate::engine::state::StateValue;
 
 /// Bytes that a key costs beside its value and its own length, for the memory limit.
@@ -99,6 +99,24 @@ impl<V: StateValue> Table<V> {
         &mut self.places[cast::usize_of_u32(slot)]
     }
 
+    /// Count of places, free ones too.
+    pub(super) fn len(&self) -> u32 {
+        cast::u32_of(self.places.len())
+    }
+
+    /// Whether the transaction under way has changed a place.
+    pub(super) fn is_changed(&self, slot: u32) -> bool {
+        self.place(slot).is_some_and(|place| place.changed_in == self.transaction)
+    }
+
+    /// Whether a place can leave memory between transactions: the disk has what it holds, and the
+    /// last `recent` transactions have not changed it.
+    pub(super) fn is_spare(&self, slot: u32, recent: u64) -> bool {
+        self.place(slot).is_some_and(|place| {
+            place.is_live && !place.is_newer && place.changed_in + recent < self.transaction
+        })
+    }
+
     /// The value in a slot, for changing within the transaction.
     #[inline]
     pub(super) fn change(&mut self, slot: u32) -> Changed<'_, V> {
@@ -131,6 +149,28 @@ impl<V: StateValue> Table<V> {
         }
         place.is_live = false;
         true
+    }
+
+    /// Judges the live places from a slot on, at most so many slots; tells the slot at which to go
+    /// on, `None` at the end.
+    pub(super) fn sweep(
+        &mut self,
+        from: u32,
+        slots_max: usize,
+        judge: &mut dyn FnMut(&V) -> Fate<V>,
+    ) -> Option<u32> {
+        let until = from.saturating_add(cast::u32_of(slots_max)).min(self.len());
+        for slot in from..until {
+            let place = self.place(slot).filter(|place| place.is_live);
+            match place.map_or(Fate::Keep, |place| judge(&place.value)) {
+                Fate::Keep => {}
+                Fate::Renew(value) => *self.change(slot).value = value,
+                Fate::Drop => {
+                    self.remove(slot);
+                }
+            }
+        }
+        (until < self.len()).then_some(until)
     }
 
     /// Puts a value, outside any transaction; `None` takes the life of the place.
