@@ -163,7 +163,9 @@ fn options(
         sinks.push(BoundSink { table: table.clone(), sink: Box::new(sink) });
     }
     let claimant = claimant(world);
-    let folder = StateFolder::new(Arc::new(RealDisk), data_dir(settings).join("state"));
+    let state = data_dir(settings).join("state");
+    let spill = state.join("spill");
+    let folder = StateFolder::new(Arc::new(RealDisk), state).spilling(spill);
     Ok(EngineOptions { plan: plan.clone(), claimant, sinks, mode, state: Some(folder) })
 }
 

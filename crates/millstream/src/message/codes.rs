@@ -125,6 +125,17 @@ codes! {
     TASK_WITHOUT_STATE = "MS-3010", "the task keeps no state",
         "Only tasks that remember something per key (count, average) have state that can be \
          reset. Without --task the whole pipeline is reset.";
+    STATE_LIMIT = "MS-3020", "the state takes more memory than it may",
+        "What the tasks of the pipeline remember per key has come to its limit in this process: \
+         `memory_limit` of the file's `runtime: { state: ... }`, 1GiB when it names none. \
+         Everything before is committed and nothing is lost; a start with more room goes on \
+         there. With `spill: disk` the state lies in files of the data folder, and memory holds \
+         what is in use. A `ttl` lets a count forget keys that have been silent.";
+    STATE_DISK = "MS-3021", "the state on disk cannot be worked with",
+        "With `spill: disk` the state of a pipeline lies below state/spill in the data folder. The \
+         disk refused to read or write there, or another process has the files open. Everything \
+         before is committed. The folder may be removed while the pipeline stands: all that is in \
+         it is read again from the changelogs.";
     PORT_TAKEN = "MS-5001", "the port is taken",
         "Another process listens on it; the message names it where the system tells. Stop it, \
          use it (-b host:port), or listen elsewhere (--listen 127.0.0.1:0 takes a free port).";

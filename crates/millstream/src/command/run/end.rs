@@ -74,6 +74,13 @@ pub(crate) fn failure(error: &EngineError, stage: &Stage) -> Failure {
         | EngineError::RestoreStuck { .. } => {
             Failure::new(Exit::Failed, codes::STATE_UNUSABLE, what)
         }
+        EngineError::StateLimit(_) => Failure::new(Exit::Failed, codes::STATE_LIMIT, what)
+            .fact("everything before is committed; the next start begins there")
+            .help("keep it on disk with `runtime: { state: { spill: disk } }`")
+            .help("give it more with `memory_limit: 4GiB`, or let silent keys go with a `ttl`"),
+        EngineError::StateDisk { .. } => Failure::new(Exit::Failed, codes::STATE_DISK, what)
+            .fact("everything before is committed; the next start begins there")
+            .help("see whether the disk is full, or remove the folder: it is rebuilt"),
         EngineError::TooLarge(_) => Failure::new(Exit::Failed, codes::RESULT_TOO_LARGE, what)
             .fact("what was committed before stays; the next start begins there")
             .help("let the topic of the results take more with its config max.message.bytes")

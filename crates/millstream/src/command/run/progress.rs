@@ -96,7 +96,7 @@ impl Progress {
         averages.sort_by(|left, right| right.window_end.cmp(&left.window_end));
         LiveView {
             pipeline: view.pipeline.clone(),
-            state: view.phase.to_uppercase(),
+            state: state_word(view),
             uptime_ms: now_ms.saturating_sub(self.started_ms),
             listen: self.listen.clone(),
             tasks: self.tasks(view, &rates),
@@ -209,5 +209,31 @@ impl Progress {
             open_windows: cast::u64_of(view.open_windows),
             hints,
         }
+    }
+}
+
+/// What the pipeline is doing, and how far a restore has come.
+fn state_word(view: &PipelineView) -> String {
+    let word = view.phase.to_uppercase();
+    match view.restoring {
+        (done, total) if view.phase == "restoring" && total > 0 => {
+            format!("{word} {} %", done.saturating_mul(100) / total)
+        }
+        _ => word,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restore_tells_how_far_it_has_come() {
+        let mut view = PipelineView { phase: "restoring", ..PipelineView::default() };
+        assert_eq!(state_word(&view), "RESTORING");
+        view.restoring = (1, 3);
+        assert_eq!(state_word(&view), "RESTORING 33 %");
+        view.phase = "running";
+        assert_eq!(state_word(&view), "RUNNING");
     }
 }
