@@ -324,6 +324,11 @@ impl Chain {
         done
     }
 
+    /// Whether time means anything to it.
+    pub(crate) fn has_windows(&self) -> bool {
+        self.nodes.iter().any(|node| node.kind.window().is_some())
+    }
+
     /// Closes every window that the time has passed, task by task, so that what a task gives
     /// still finds the windows of the next one open.
     pub(crate) fn close(

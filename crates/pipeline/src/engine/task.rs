@@ -141,7 +141,7 @@ impl Task {
             InputKind::Edge { .. } => {
                 if let Some(marker) = Marker::of(record) {
                     self.take_marker(input, marker);
-                    return Ok(());
+                    return self.close_passed(outlet, scratch);
                 }
             }
             InputKind::Source(source) => {
@@ -171,7 +171,22 @@ impl Task {
         if let Some(late_ms) = out_of_order_ms {
             let late_ms = i64::try_from(late_ms).unwrap_or(i64::MAX);
             let from = Input { topic: input, producer: -1 };
-            self.watermark.advance(from, time_ms.saturating_sub(late_ms));
+            if self.watermark.advance(from, time_ms.saturating_sub(late_ms)) {
+                return self.close_passed(outlet, scratch);
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes what time has passed, with each record and not with each batch: whether a record is
+    /// late must follow from the log alone, or a second run would give other results.
+    fn close_passed(
+        &mut self,
+        outlet: &mut dyn Outlet,
+        scratch: &mut Vec<Vec<u8>>,
+    ) -> Result<(), Halt> {
+        if self.code.chain.has_windows() && self.watermark.update() {
+            self.close(self.watermark.time_ms(), outlet, scratch)?;
         }
         Ok(())
     }
