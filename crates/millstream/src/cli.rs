@@ -66,6 +66,12 @@ pub(crate) enum Command {
     Run(command::run::RunArgs),
     /// Run the log alone, until Ctrl-C.
     Up(command::up::UpArgs),
+    /// Be a node of a cluster that runs pipelines.
+    Serve(command::serve::ServeArgs),
+    /// Be a job manager; the same as serve --roles jobmanager.
+    Jobmanager(command::serve::ManagerArgs),
+    /// Be a task manager; the same as serve --roles taskmanager.
+    Taskmanager(command::serve::WorkerArgs),
     /// Put records into topics, from standard input.
     Produce(command::produce::ProduceArgs),
     /// Print records of topics.
@@ -151,6 +157,12 @@ impl Command {
         }
     }
 
+    /// Whether the command serves until it is stopped, and so logs what it does.
+    fn is_service(&self) -> bool {
+        self.is_broker()
+            || matches!(self, Self::Serve(_) | Self::Jobmanager(_) | Self::Taskmanager(_))
+    }
+
     /// Whether failures are told as JSON too.
     fn is_json(&self) -> bool {
         match self {
@@ -162,6 +174,9 @@ impl Command {
             Self::Pipeline(args) => args.is_json(),
             Self::Version(args) => args.json,
             Self::Run(_)
+            | Self::Serve(_)
+            | Self::Jobmanager(_)
+            | Self::Taskmanager(_)
             | Self::Produce(_)
             | Self::Sink(_)
             | Self::Schema(_)
@@ -173,6 +188,9 @@ impl Command {
         match self {
             Self::Run(args) => args.settle(settings),
             Self::Up(args) => args.settle(settings),
+            Self::Serve(args) => args.settle(settings),
+            Self::Jobmanager(args) => args.node.settle(settings),
+            Self::Taskmanager(args) => args.node.settle(settings),
             Self::Produce(args) => args.settle(settings),
             Self::Consume(args) => args.settle(settings),
             Self::Topic(args) => args.settle(settings),
@@ -187,6 +205,9 @@ impl Command {
         match self {
             Self::Run(args) => command::run::run(args, stage),
             Self::Up(args) => command::up::run(args, stage),
+            Self::Serve(args) => command::serve::run(args, stage),
+            Self::Jobmanager(args) => command::serve::run_manager(args, stage),
+            Self::Taskmanager(args) => command::serve::run_worker(args, stage),
             Self::Produce(args) => command::produce::run(args, stage),
             Self::Consume(args) => command::consume::run(args, stage),
             Self::Topic(args) => command::topic::run(args, stage),
@@ -253,7 +274,7 @@ impl Cli {
         })?;
         let colour = colour.unwrap_or_default();
         let messages = TerminalFacts::gather(colour, Stream::Messages);
-        let level = level(globals, is_broker && !messages.is_terminal);
+        let level = level(globals, self.command.is_service() && !messages.is_terminal);
         logging::start(&settings, level, messages.colour())?;
         Ok(Stage { settings, output: Output::new(stdout()), is_quiet: globals.quiet, colour })
     }

@@ -8,6 +8,7 @@ pub(crate) mod pipeline;
 pub(crate) mod produce;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod serve;
 pub(crate) mod sink;
 pub(crate) mod topic;
 pub(crate) mod up;

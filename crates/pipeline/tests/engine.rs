@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
+#[path = "engine/cluster.rs"]
+mod cluster;
 #[path = "engine/delivery.rs"]
 mod delivery;
 #[path = "engine/full.rs"]

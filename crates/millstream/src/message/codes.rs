@@ -125,6 +125,26 @@ codes! {
     TASK_WITHOUT_STATE = "MS-3010", "the task keeps no state",
         "Only tasks that remember something per key (count, average) have state that can be \
          reset. Without --task the whole pipeline is reset.";
+    NO_JOB = "MS-3011", "the cluster has no such pipeline",
+        "Nothing of this name was applied to the cluster, or it has no room for more. \
+         `millstream pipeline list` shows what there is, and `millstream pipeline apply FILE` adds \
+         to it.";
+    NOTHING_TO_DO = "MS-3012", "the pipeline is as it should become",
+        "It was paused, stopped or running already. Nothing was changed; \
+         `millstream pipeline status` shows how it is.";
+    NOT_ON_TASK_MANAGERS = "MS-3013", "task managers do not run this",
+        "Gateways measure one machine, and tables of SQLite lie in a file of one machine: a \
+         cluster that moves its work about cannot have them. Run the file with `millstream run`, \
+         or let another pipeline fill the topic, or read it, there.";
+    NO_LEADER = "MS-3014", "no job manager has answered",
+        "The request lies in the log. A job manager that comes to lead within the hour still \
+         carries it out. `millstream jobmanager` starts one.";
+    OTHER_PROTOCOL = "MS-3015", "the cluster speaks another protocol between its nodes",
+        "The cluster is led by a program of another version, whose nodes could misunderstand \
+         this one's. Let all nodes run one version; the jobs stay as they are meanwhile.";
+    ID_TAKEN = "MS-3016", "another process has the id of this node",
+        "Two nodes were started with one id, and the later one stays: its slots would fence \
+         those of the other. Give each node an id of its own with --id.";
     PORT_TAKEN = "MS-5001", "the port is taken",
         "Another process listens on it; the message names it where the system tells. Stop it, \
          use it (-b host:port), or listen elsewhere (--listen 127.0.0.1:0 takes a free port).";

@@ -46,6 +46,8 @@ pub(crate) enum Order {
     Limit(BTreeMap<(String, i32), i64>),
     /// Close all windows of a stage's tasks, and commit.
     CloseWindows { stage: usize, reply: Reply<()> },
+    /// Tell all edges of the tasks' time, also those that have heard it.
+    TellTime,
     /// Commit, and end.
     Stop,
 }
@@ -287,6 +289,7 @@ impl Slot {
                 // Whoever asked may have given up.
                 let _ = reply.send(());
             }
+            Some(Order::TellTime) => self.tasks.iter_mut().for_each(Task::tell_again),
             Some(Order::Stop) | None => self.is_stopping = true,
         }
         Ok(())

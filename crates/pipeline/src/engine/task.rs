@@ -262,6 +262,12 @@ impl Task {
         Some(Marker { task: self.partition, tasks: self.siblings, time_ms: now.0, is_idle: now.1 })
     }
 
+    /// Tells the edges of this task's time once more: whoever reads them has begun anew.
+    pub(crate) fn tell_again(&mut self) {
+        self.told = (NO_TIME, false);
+        self.committed.told = self.told;
+    }
+
     /// Whether the edges have to be told something.
     pub(crate) fn has_news(&self) -> bool {
         let now = (self.watermark.time_ms(), self.watermark.is_idle());

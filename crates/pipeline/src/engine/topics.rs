@@ -36,7 +36,7 @@ pub(crate) async fn prepare(client: &Client, plan: &Plan) -> Result<Counts, Engi
     Ok(counts)
 }
 
-async fn existing(client: &Client, plan: &Plan) -> Result<Counts, ClientError> {
+pub(crate) async fn existing(client: &Client, plan: &Plan) -> Result<Counts, ClientError> {
     let listed = client.admin().topics().await?;
     let ours = listed.iter().filter(|topic| plan.topics.contains_key(&*topic.name));
     Ok(ours.map(|topic| (topic.name.to_string(), topic.partition_count())).collect())
