@@ -18,9 +18,11 @@ use tracing::info;
 use super::code::StageCode;
 use super::error::EngineError;
 use super::ledger::{self, Ledger, transactional_id};
+use super::parking;
 use super::purge::Purge;
 use super::restore::{Aids, restore};
 use super::runner::{Mode, Shared};
+use super::slot::parked::Parked;
 use super::slot::{Order, Slot, SlotEnd, SlotParts};
 use super::snapshot::keeper::{Keeper, KeeperParts, StateFolder};
 use super::table::{self, FeederParts, Goal};
@@ -115,6 +117,7 @@ impl<'a> Attempt<'a> {
             now_ms: shared.clock.unix_ms(),
         };
         let restored = restore(aids, &mut tasks).await?;
+        parking::open::open(&shared.client, &shared.plan, &mut tasks).await?;
         shared.restored.store(restored, Ordering::Relaxed);
         if restored > 0 {
             info!(pipeline = %shared.plan.pipeline, records = restored, "state restored");
@@ -142,6 +145,7 @@ impl<'a> Attempt<'a> {
                 commit_interval_ms: shared.plan.commit_interval_ms,
                 keeper: shared.state.clone().map(|folder| keeper(shared, folder)),
                 purge: Purge::new(shared.client.clone(), Arc::clone(&shared.clock)),
+                parked: Parked::new(shared.client.clone(), shared.plan.dead_letter.clone()),
             };
             let running = Slot::new(parts).await?;
             self.orders.push(sender);
@@ -351,9 +355,10 @@ impl<'a> Attempt<'a> {
         slots.iter().all(|slot| {
             let view = slot.lock().expect("no holder of a slot's view panics");
             let mut inputs = view.inputs.iter().filter(|((of, _), _)| *of == stage);
-            inputs.all(|((_, place), input)| {
-                goal.get(place).is_none_or(|end| input.committed >= *end)
-            })
+            !view.busy.contains(&stage)
+                && inputs.all(|((_, place), input)| {
+                    goal.get(place).is_none_or(|end| input.committed >= *end)
+                })
         })
     }
 
