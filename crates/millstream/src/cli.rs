@@ -84,6 +84,8 @@ pub(crate) enum Command {
     Bench(command::bench::BenchArgs),
     /// Check, draw and explain pipelines.
     Pipeline(command::pipeline::PipelineArgs),
+    /// List records that failed, and let the keys behind them go on.
+    Dlq(command::dlq::DlqArgs),
     /// Look into the tables of a pipeline.
     Sink(command::sink::SinkArgs),
     /// Print the grammar of pipeline files, for editors.
@@ -151,7 +153,7 @@ impl Command {
     /// Whether the command runs a broker in this process, and so reads its settings and logs.
     fn is_broker(&self) -> bool {
         match self {
-            Self::Up(_) | Self::Run(_) => true,
+            Self::Up(_) | Self::Run(_) | Self::Dlq(_) => true,
             Self::Pipeline(args) => args.is_broker(),
             _ => false,
         }
@@ -172,6 +174,7 @@ impl Command {
             Self::Group(args) => args.is_json(),
             Self::Bench(args) => args.is_json(),
             Self::Pipeline(args) => args.is_json(),
+            Self::Dlq(args) => args.is_json(),
             Self::Version(args) => args.json,
             Self::Run(_)
             | Self::Serve(_)
@@ -197,6 +200,7 @@ impl Command {
             Self::Group(args) => args.settle(settings),
             Self::Bench(args) => args.settle(settings),
             Self::Pipeline(args) => args.settle(settings),
+            Self::Dlq(args) => args.settle(settings),
             Self::Sink(_) | Self::Schema(_) | Self::Explain(_) | Self::Version(_) => {}
         }
     }
@@ -214,6 +218,7 @@ impl Command {
             Self::Group(args) => command::group::run(args, stage),
             Self::Bench(args) => command::bench::run(args, stage),
             Self::Pipeline(args) => command::pipeline::run(args, stage),
+            Self::Dlq(args) => command::dlq::run(args, stage),
             Self::Sink(args) => command::sink::run(args, stage),
             Self::Schema(args) => command::schema::run(args, stage),
             Self::Explain(args) => command::explain::run(args, stage),

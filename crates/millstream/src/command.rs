@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod consume;
+pub(crate) mod dlq;
 pub(crate) mod explain;
 pub(crate) mod group;
 pub(crate) mod pipeline;

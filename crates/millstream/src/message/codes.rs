@@ -145,6 +145,14 @@ codes! {
     ID_TAKEN = "MS-3016", "another process has the id of this node",
         "Two nodes were started with one id, and the later one stays: its slots would fence \
          those of the other. Give each node an id of its own with --id.";
+    KEY_NOT_PARKED = "MS-3017", "the key is not parked",
+        "No record of this key waits behind a dead letter at the task: it never did, or all of \
+         them have left. `millstream dlq list FILE` shows the keys that wait; a key that is no \
+         text is written in hexadecimal digits.";
+    LETTERS_WITHOUT_ORDER = "MS-3018", "no key waits behind dead letters",
+        "With `dead_letter: plain`, or when no task says `on_error: dead_letter`, no record waits \
+         behind another one, so there is nothing to be released, replayed or dropped. The letters \
+         are records of a topic, and `millstream produce` puts them into a source again.";
     PORT_TAKEN = "MS-5001", "the port is taken",
         "Another process listens on it; the message names it where the system tells. Stop it, \
          use it (-b host:port), or listen elsewhere (--listen 127.0.0.1:0 takes a free port).";

@@ -4,6 +4,7 @@
 
 mod bench;
 mod cluster;
+mod dlq;
 mod example;
 mod help;
 mod messages;

@@ -251,9 +251,10 @@ impl<'a> Attempt<'a> {
         slots.iter().all(|slot| {
             let view = slot.lock().expect("no holder of a slot's view panics");
             let mut inputs = view.inputs.iter().filter(|((of, _), _)| *of == stage);
-            inputs.all(|((_, place), input)| {
-                goal.get(place).is_none_or(|end| input.committed >= *end)
-            })
+            !view.busy.contains(&stage)
+                && inputs.all(|((_, place), input)| {
+                    goal.get(place).is_none_or(|end| input.committed >= *end)
+                })
         })
     }
 

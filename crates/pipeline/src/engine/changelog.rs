@@ -31,7 +31,8 @@ pub(crate) struct ChangelogRecord<'a> {
     pub(crate) value: Option<&'a [u8]>,
 }
 
-fn shard_of(key: &[u8]) -> u16 {
+/// The virtual shard of a record's key.
+pub(crate) fn shard_of(key: &[u8]) -> u16 {
     let shard = to_positive(murmur2(key)) % VIRTUAL_SHARDS;
     u16::try_from(shard).expect("a shard is below 1024")
 }
@@ -178,7 +179,13 @@ mod tests {
             on_error: OnError::Fail,
             to: vec![],
         };
-        Chain { pipeline: "p".to_owned(), nodes: vec![node], form: Form::Full, dead_letter: None }
+        Chain {
+            pipeline: "p".to_owned(),
+            nodes: vec![node],
+            form: Form::Full,
+            dead_letter: None,
+            is_sequenced: false,
+        }
     }
 
     fn windowed() -> Chain {

@@ -17,8 +17,10 @@ use topology::spec::Start;
 
 use super::code::StageCode;
 use super::error::EngineError;
+use super::parking;
 use super::purge::Purge;
 use super::restore::{Aids, restore};
+use super::slot::parked::Parked;
 use super::slot::{Order, Slot, SlotParts};
 use super::snapshot::keeper::{Keeper, StateFolder};
 use super::task::{Position, Task};
@@ -90,7 +92,9 @@ impl Host<'_> {
             fingerprint: self.plan.fingerprint(),
             now_ms: self.clock.unix_ms(),
         };
-        restore(aids, tasks).await
+        let restored = restore(aids, tasks).await?;
+        parking::open::open(self.client, self.plan, tasks).await?;
+        Ok(restored)
     }
 
     /// A slot with these tasks.
@@ -115,6 +119,7 @@ impl Host<'_> {
             commit_interval_ms: self.plan.commit_interval_ms,
             keeper,
             purge: Purge::new(self.client.clone(), Arc::clone(self.clock)),
+            parked: Parked::new(self.client.clone(), self.plan.dead_letter.clone()),
         };
         Ok(Opened { slot: Slot::new(parts).await?, orders: sender, view })
     }

@@ -9,6 +9,7 @@
 //! A slot that is fenced ends and never initialises itself again.
 
 mod pace;
+pub(crate) mod parked;
 #[cfg(test)]
 mod slot_test;
 
@@ -34,6 +35,7 @@ use super::task::{Routes, Task};
 use super::view::{InputView, SlotView};
 use super::writer::{Handles, SlotOutlet, Writer};
 use pace::{Open, Pace};
+use parked::Parked;
 
 use crate::limits::{
     DECODED_BATCH_BYTES_MAX, SLOT_WAIT_MS_MAX, WRITER_BYTES_MAX, WRITER_FULL_BYTES,
@@ -80,6 +82,7 @@ pub(crate) struct SlotParts {
     pub(crate) commit_interval_ms: u64,
     pub(crate) keeper: Option<Keeper>,
     pub(crate) purge: Purge,
+    pub(crate) parked: Parked,
 }
 
 /// A worker with its tasks.
@@ -101,6 +104,7 @@ pub(crate) struct Slot {
     latency: Latency,
     keeper: Option<Keeper>,
     purge: Purge,
+    parked: Parked,
     is_stopping: bool,
 }
 
@@ -143,6 +147,7 @@ impl Slot {
             latency: Latency::default(),
             keeper: parts.keeper,
             purge: parts.purge,
+            parked: parts.parked,
             is_stopping: false,
         };
         slot.assign();
@@ -156,6 +161,7 @@ impl Slot {
             Some((topic.as_str(), *partition, position.next))
         });
         self.consumer.assign(positions);
+        self.assign_orders();
     }
 
     /// Works until the end.
@@ -191,13 +197,16 @@ impl Slot {
         };
         let is_quiet = fetched.is_empty();
         for part in fetched {
-            self.take(&part).await?;
+            if !self.take_parked(&part).await? {
+                self.take(&part).await?;
+            }
         }
+        self.follow_letters().await?;
         if is_quiet {
             self.look_at_ends();
         }
         self.advance_time()?;
-        if self.is_due(is_quiet) {
+        if self.is_due(is_quiet) || self.parked.holds_input() {
             self.commit().await?;
         } else {
             self.prepare().await?;
@@ -535,6 +544,7 @@ impl Slot {
                     writer.append(*handle, task.partition, &record)
                 })?;
             }
+            parked::write_changes(task, handles.parked, now_ms, writer)?;
         }
         Ok(())
     }
@@ -546,7 +556,7 @@ impl Slot {
                 let position = position.filter(|it| it.next != it.committed)?;
                 Some((input.topic.as_str(), task.partition, position.next))
             });
-            let offsets: Vec<_> = moved.collect();
+            let offsets: Vec<_> = moved.chain(parked::orders_of(task)).collect();
             self.writer.send_offsets(&task.code.stage.group, &offsets)?;
         }
         Ok(())
@@ -629,6 +639,9 @@ impl Slot {
         for task in &self.tasks {
             view.open_windows += task.open_windows();
             view.state_bytes += task.state_bytes();
+            if task.state.parking.is_busy() {
+                view.busy.insert(task.stage);
+            }
             for (node, counters) in task.code.chain.nodes.iter().zip(&task.totals) {
                 let shown = view.tasks.entry(node.id.clone()).or_default();
                 shown.add(counters);

@@ -80,6 +80,7 @@ async fn slot(client: &Client) -> (Slot, Sender<Order>) {
         commit_interval_ms: 100,
         keeper: None,
         purge: Purge::new(client.clone(), Arc::new(SystemClock::new())),
+        parked: Parked::new(client.clone(), None),
     });
     (slot.await.unwrap(), sender)
 }
