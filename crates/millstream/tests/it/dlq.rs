@@ -4,16 +4,21 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use base::rng::{Random as _, SystemRandom};
+
 use crate::program::{Ended, Log, run};
+
+/// Names an Apache Kafka that is already running, as `address:port`.
+const KAFKA_VARIABLE: &str = "MILLSTREAM_TEST_KAFKA";
 
 const SUMS: &str = "\
 version: 1
-name: sums
-source: { topic: in }
+name: NAME
+source: { topic: NAME.in }
 partitions: 1
 tasks:
   - { id: plus, type: sum, field: FIELD, on_error: dead_letter, to: sink }
-sink: { kafka: { topic: out } }
+sink: { kafka: { topic: NAME.out } }
 ";
 
 /// A log with a pipeline file beside it.
@@ -21,19 +26,31 @@ struct Scene {
     log: Log,
     file: String,
     data: String,
+    /// The pipeline's name, which its topics begin with.
+    name: String,
 }
 
 impl Scene {
     fn new(text: &str) -> Self {
-        let log = Log::start();
+        Self::on(Log::start(), text)
+    }
+
+    fn on(log: Log, text: &str) -> Self {
         let path = |name: &str| log.folder.path().join(name).to_str().unwrap().to_owned();
         let (file, data) = (path("sums.yaml"), path("state"));
-        std::fs::write(&file, text).unwrap();
-        Self { log, file, data }
+        // On a log of others nobody has used the name before.
+        let name = format!("sums-{}", SystemRandom.next_u64());
+        let scene = Self { log, file, data, name };
+        scene.write(text);
+        scene
+    }
+
+    fn write(&self, text: &str) {
+        std::fs::write(&self.file, text.replace("NAME", &self.name)).unwrap();
     }
 
     fn send(&self, key: &str, values: &str) {
-        let sent = self.log.feed(&["produce", "in", "-k", key], values);
+        let sent = self.log.feed(&["produce", &format!("{}.in", self.name), "-k", key], values);
         assert_eq!(sent.code, Some(0), "{}", sent.messages);
     }
 
@@ -52,8 +69,8 @@ impl Scene {
     }
 
     fn out(&self, key: &str) -> Vec<String> {
-        let format = ["consume", "out", "-o", "start", "-e", "-f", "%k %v\\n"];
-        let lines = self.log.ok(&format);
+        let topic = format!("{}.out", self.name);
+        let lines = self.log.ok(&["consume", &topic, "-o", "start", "-e", "-f", "%k %v\\n"]);
         let of_key = lines.lines().filter_map(|line| line.strip_prefix(&format!("{key} ")));
         of_key.map(str::to_owned).collect()
     }
@@ -89,10 +106,9 @@ fn parked_keys_are_listed_shown_released_replayed_and_dropped() {
     scene.run_to_end();
     assert_eq!(scene.parked().len(), 2, "the value is as bad as it was, and c was only told");
     assert_eq!(scene.dlq("drop", &["--key", "c", "--yes"]).code, Some(0));
-    std::fs::write(&scene.file, SUMS.replace("FIELD", "m")).unwrap();
     scene.send("a", "{\"m\":5}\n");
     let mended = SUMS.replace("type: sum, field: FIELD", "type: map, unset: [n]");
-    std::fs::write(&scene.file, mended).unwrap();
+    scene.write(&mended);
     assert_eq!(scene.dlq("replay", &["--all"]).code, Some(0));
     scene.send("c", "{\"c\":1}\n");
     scene.run_to_end();
@@ -114,7 +130,7 @@ fn what_cannot_be_ordered_is_told() {
     assert_eq!(unknown.code, Some(1));
     let told = "error[MS-3017]: key a is not parked at task `plus`";
     assert!(unknown.messages.contains(told), "{}", unknown.messages);
-    std::fs::write(&scene.file, format!("{}dlq: plain\n", SUMS.replace("FIELD", "n"))).unwrap();
+    scene.write(&format!("{}dlq: plain\n", SUMS.replace("FIELD", "n")));
     scene.send("a", "{\"n\":\"x\"}\n{\"n\":3}\n");
     scene.run_to_end();
     assert_eq!(scene.out("a"), ["{\"n\":4}"]);
@@ -167,7 +183,20 @@ fn until(is_so: impl Fn() -> bool) {
 
 #[test]
 fn a_release_cut_short_by_kills_lets_each_letter_out_once_and_in_order() {
-    let scene = Scene::new(&SUMS.replace("FIELD", "n"));
+    release_under_kills(Log::start());
+}
+
+#[test]
+fn a_release_cut_short_by_kills_is_exactly_once_on_apache_kafka_too() {
+    let Ok(address) = std::env::var(KAFKA_VARIABLE) else {
+        println!("skipped: {KAFKA_VARIABLE} names no Apache Kafka");
+        return;
+    };
+    release_under_kills(Log::of_others(address));
+}
+
+fn release_under_kills(log: Log) {
+    let scene = Scene::on(log, &SUMS.replace("FIELD", "n"));
     let records = |numbers: std::ops::Range<u32>| -> String {
         numbers
             .map(|n| if n == 1 { "{\"n\":\"x\"}\n".to_owned() } else { format!("{{\"n\":{n}}}\n") })
@@ -176,25 +205,33 @@ fn a_release_cut_short_by_kills_lets_each_letter_out_once_and_in_order() {
     let sums = |numbers: std::ops::Range<u32>| -> Vec<String> {
         numbers.filter(|n| *n != 1).map(|n| format!("{{\"n\":{}}}", n + 1)).collect()
     };
-    scene.send("a", &records(0..2_000));
+    scene.send("a", &records(0..20_000));
     scene.send("b", &records(2..500));
     let running = Running::start(&scene);
     let waiting = || scene.parked().first().map(|key| key["letters"].as_u64().unwrap());
-    until(|| waiting() == Some(1_999));
+    until(|| waiting() == Some(19_999));
     running.kill();
     assert_eq!(scene.out("b"), sums(2..500), "other keys have gone on");
     assert_eq!(scene.dlq("release", &["--key", "a"]).code, Some(0));
-    // Each start has the same work before it, and is killed at another place of it.
-    let mut sent = 2_000;
-    for pause_ms in [60, 90, 120, 150, 200, 300] {
+    // Each start lets more of them out, and is killed as soon as some are seen.
+    let (mut sent, mut kills) = (20_000, 0);
+    while waiting().is_some() {
+        let before = scene.out("a").len();
         let running = Running::start(&scene);
-        thread::sleep(Duration::from_millis(pause_ms));
+        // Every other one is killed before it can have done anything that is seen.
+        if kills % 2 == 0 {
+            thread::sleep(Duration::from_millis(100 + 20 * kills));
+        } else {
+            until(|| scene.out("a").len() > before || waiting().is_none());
+        }
         running.kill();
+        kills += 1;
         scene.send("a", &records(sent..sent + 50));
         sent += 50;
     }
+    println!("{kills} kills");
     let running = Running::start(&scene);
-    until(|| waiting().is_none() && scene.out("a").len() >= sums(0..sent).len());
+    until(|| scene.out("a").len() >= sums(0..sent).len());
     running.kill();
     assert_eq!(scene.out("a"), sums(0..sent));
     assert_eq!(scene.out("b"), sums(2..500));

@@ -4,10 +4,16 @@ use std::time::Duration;
 
 use client::Client;
 use client::admin::TopicSpec;
+use client::options::ProducerOptions;
+use client::producer::Record;
 use pipeline::engine::letters::{DeadLetter, ParkedKey, Verb, each_letter, order, parked};
+use pipeline::engine::reset::Reset;
 use pipeline::engine::{EngineError, Mode};
+use protocol::record::HeaderRef;
 
-use crate::harness::{Sent, check, plan, produce, read, run_to_end, start, values};
+use crate::harness::{
+    Sent, check, claimant, each_record, plan, produce, read, run_to_end, start, values,
+};
 
 /// A sum per record, then a filter that can fail too, so that two places may park.
 const SUMS: &str = "
@@ -173,6 +179,29 @@ fn a_key_that_leaves_one_task_may_be_parked_at_the_next_one() {
 }
 
 #[test]
+fn a_letter_that_stops_the_next_task_stops_the_pipeline_until_that_is_mended() {
+    check(async |_, client| {
+        let strict = sums().replace("limit > 0, on_error: dead_letter", "limit > 0");
+        let bad = "{\"n\":1,\"limit\":\"x\"}";
+        produce(client, "in", &[("a", "{}", 1), ("a", bad, 2), ("a", &good(7), 3)]).await;
+        run_to_end(client, &strict).await.unwrap();
+        tell(client, &strict, Verb::Release).await;
+        for _ in 0..2 {
+            send(client, 0..1, &[]).await;
+            let Err(EngineError::Record(failure)) = run_to_end(client, &strict).await else {
+                panic!("the second record stops the pipeline");
+            };
+            assert_eq!((failure.task.as_str(), failure.offset), ("check", 1));
+        }
+        run_to_end(client, &strict.replace("limit > 0", "limit > 0, on_error: skip"))
+            .await
+            .unwrap();
+        assert_eq!(of(client, "a").await, summed([7, 0, 0]));
+        assert_eq!(of(client, "b").await, summed([0, 0]));
+    });
+}
+
+#[test]
 fn a_busy_key_is_let_out_while_the_pipeline_runs() {
     check(async |_, client| {
         client.admin().create_topics(&[TopicSpec::new("in", 1)]).await.unwrap();
@@ -285,6 +314,83 @@ fn a_release_that_is_taken_over_again_and_again_lets_each_letter_out_once() {
         let numbers = (0..3_080).filter(|n| ![1, 1_500].contains(n));
         assert_eq!(of(client, "a").await, summed(numbers));
         assert_eq!(of(client, "b").await, summed(0..3_080));
+    });
+}
+
+#[test]
+fn a_letter_goes_on_with_its_own_headers_time_and_origin() {
+    let text = "
+version: 1
+name: whole
+source: { topic: in }
+tasks:
+  - id: told
+    type: map
+    set: { at: '@timestamp', of: '@offset', trace: '@headers.trace', n: 'n + 1' }
+    on_error: dead_letter
+    to: sink
+sink: { kafka: { topic: out } }
+";
+    check(async |_, client| {
+        let producer = client.producer(ProducerOptions::default());
+        // The second record comes from the letters of another pipeline.
+        let foreign: [HeaderRef<'_>; 3] = [
+            (b"trace", Some(b"old")),
+            (b"millstream-topic", Some(b"elsewhere")),
+            (b"trace", Some(b"new")),
+        ];
+        for (value, headers) in [("{\"n\":\"x\"}", &[][..]), ("{\"n\":1}", &foreign[..])] {
+            let record = Record {
+                topic: "in",
+                partition: Some(0),
+                key: Some(b"a"),
+                value: Some(value.as_bytes()),
+                timestamp: Some(77),
+                headers,
+            };
+            producer.append(record).await.unwrap();
+        }
+        producer.close().await.unwrap();
+        run_to_end(client, text).await.unwrap();
+        tell(client, text, Verb::Release).await;
+        run_to_end(client, text).await.unwrap();
+        let mut found = Vec::new();
+        each_record(client, "out", |record| {
+            let headers = record.headers.iter();
+            let headers: Vec<_> =
+                headers.map(|(name, value)| (name.to_vec(), value.map(<[u8]>::to_vec))).collect();
+            let value = String::from_utf8(record.value.unwrap().to_vec()).unwrap();
+            found.push((value, record.timestamp, headers));
+        })
+        .await;
+        let own = foreign.map(|(name, value)| (name.to_vec(), value.map(<[u8]>::to_vec)));
+        let value = "{\"n\":2,\"at\":77,\"of\":1,\"trace\":\"new\"}".to_owned();
+        assert_eq!(found, [(value, 77, own.to_vec())]);
+    });
+}
+
+#[test]
+fn after_a_reset_nobody_waits_and_old_letters_are_not_taken_for_new_ones() {
+    check(async |_, client| {
+        send(client, 0..4, &[1]).await;
+        run_to_end(client, &sums()).await.unwrap();
+        let plan = plan(&sums());
+        let reset = Reset::look(client, &plan, None).await.unwrap();
+        let topics = ["__ms.sums.plus-orders", "__ms.sums.plus-parked"];
+        assert_eq!(reset.topics, topics);
+        reset.perform(client, &plan, &claimant("main")).await.unwrap();
+        assert!(is_settled(client, &sums()).await);
+        // Read from the start again, and mended so that the second record fails no more.
+        let other = sums().replace("field: n", "field: limit");
+        let bad = "{\"n\":7,\"limit\":\"x\"}";
+        produce(client, "in", &[("a", bad, 5), ("a", &good(8), 5)]).await;
+        run_to_end(client, &other).await.unwrap();
+        tell(client, &other, Verb::Release).await;
+        run_to_end(client, &other).await.unwrap();
+        let found = of(client, "a").await;
+        let last = "{\"n\":8,\"limit\":2}";
+        assert_eq!((found.len(), found.last().map(String::as_str)), (1 + 4 + 1, Some(last)));
+        assert_eq!(letters(client, &other).await.len(), 3 + 2);
     });
 }
 
