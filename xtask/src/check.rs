@@ -71,6 +71,13 @@ fn with_kafka(run: &mut Run, quick: bool, node: Option<&kafka::Node>) -> Result<
         };
         let compare = |bootstrap: &str| clients::compare(bootstrap, &node.bootstrap(), "");
         with_broker(compare).map(|()| Outcome::Passed)
+    })?;
+    run.step("results beside Kafka Streams'", || {
+        if node.is_none() {
+            return Ok(Outcome::Skipped("no Apache Kafka".to_owned()));
+        }
+        let compare = |bootstrap: &str| clients::oracle(bootstrap, &program(), "1");
+        with_broker(compare).map(|()| Outcome::Passed)
     })
 }
 
@@ -164,13 +171,17 @@ fn stop(broker: &mut Child) -> Result<(), String> {
 }
 
 fn broker(address: SocketAddr) -> Result<Child, String> {
-    let binary: PathBuf = workspace::target().join("debug/millstream");
+    let binary = program();
     let mut broker = workspace::command(&binary.to_string_lossy());
     broker
         .args(["up", "--quiet", "--ephemeral", "--listen", &address.to_string()])
         .env_remove(kafka::LIBS_VARIABLE)
         .spawn()
         .map_err(|error| format!("{} cannot be started: {error}", binary.display()))
+}
+
+fn program() -> PathBuf {
+    workspace::target().join("debug/millstream")
 }
 
 fn wait_until_it_listens(broker: &mut Child, address: SocketAddr) -> Result<(), String> {

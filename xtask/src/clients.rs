@@ -127,6 +127,17 @@ pub(crate) fn compare(bootstrap: &str, oracle: &str, scripts: &str) -> Result<()
     workspace::run(java.args(["--only", scripts]))
 }
 
+/// Sends the same records through pipelines and through Kafka Streams, over one broker; what both
+/// commit must be the same.
+///
+/// # Errors
+/// That a result differs, or why the program cannot be prepared.
+pub(crate) fn oracle(bootstrap: &str, program: &Path, seed: &str) -> Result<(), String> {
+    let mut java = compiled_java()?;
+    let java = java.args(["Oracle", "--bootstrap", bootstrap, "--seed", seed, "--program"]);
+    workspace::run(java.arg(program).arg("--scratch").arg(home().join("oracle")))
+}
+
 /// Java with the programs of the suites.
 fn compiled_java() -> Result<Command, String> {
     let libs = kafka::jars()?;

@@ -25,6 +25,8 @@ cargo xtask <command>
   bench-peers [--quick] [--rows NAME,..]  how fast we are beside Apache Kafka
   clients --bootstrap H:P     run the real clients there; [--only python|java] [--case TEXT]
   compare --bootstrap H:P --oracle H:P    raw requests to a broker and to Apache Kafka
+  oracle --bootstrap H:P --program MILLSTREAM [--seed N]
+                              the same records through pipelines and through Kafka Streams
   codegen [--check]           generate the messages of the protocol from their schema files
   fix                         format the sources and generate what is generated
   golden                      write the golden files of the protocol with Kafka's own classes
@@ -63,6 +65,12 @@ fn dispatch(words: &[&str]) -> Result<(), String> {
         }
         ["compare", "--bootstrap", bootstrap, "--oracle", oracle, "--case", scripts] => {
             clients::compare(bootstrap, oracle, scripts)
+        }
+        ["oracle", "--bootstrap", bootstrap, "--program", program] => {
+            clients::oracle(bootstrap, program.as_ref(), "1")
+        }
+        ["oracle", "--bootstrap", bootstrap, "--program", program, "--seed", seed] => {
+            clients::oracle(bootstrap, program.as_ref(), seed)
         }
         ["bench-peers", rest @ ..] => bench_peers::run(rest),
         ["clients", rest @ ..] => clients::run(rest),

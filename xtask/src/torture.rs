@@ -9,7 +9,7 @@ const ROUNDS_VARIABLE: &str = "MILLSTREAM_TORTURE_ROUNDS";
 const SEED_VARIABLE: &str = "MILLSTREAM_TORTURE_SEED";
 const KAFKA_VARIABLE: &str = "MILLSTREAM_TEST_KAFKA";
 
-const USAGE: &str = "torture [--rounds N] [--seed S] [--broker | --kafka] [--release]";
+const USAGE: &str = "torture [pipeline] [--rounds N] [--seed S] [--broker | --kafka] [--release]";
 
 /// Part of the name of the test that kills broker and pipeline.
 const BOTH: &str = "though_broker_and_pipeline_are_killed";
@@ -17,6 +17,10 @@ const BOTH: &str = "though_broker_and_pipeline_are_killed";
 const BROKER: &str = "what_the_broker_acknowledged";
 /// Part of the name of the test that kills a pipeline over Apache Kafka.
 const KAFKA: &str = "on_apache_kafka_too";
+/// Part of the name of the test that kills and stops nodes of a cluster.
+const CLUSTER: &str = "though_nodes_of_a_cluster_are_killed";
+/// Part of the name of the test that does so over Apache Kafka.
+const CLUSTER_KAFKA: &str = "do_not_show_over_apache_kafka_either";
 
 /// What the words ask for.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,7 +37,7 @@ struct Wanted {
 /// How it is used, that Kafka cannot be started, or that the test failed.
 pub(crate) fn run(words: &[&str]) -> Result<(), String> {
     let wanted = parse(words)?;
-    if wanted.test != KAFKA {
+    if ![KAFKA, CLUSTER_KAFKA].contains(&wanted.test) {
         return torture(&wanted, None);
     }
     if let Some(missing) = kafka::missing() {
@@ -75,6 +79,8 @@ fn parse(words: &[&str]) -> Result<Wanted, String> {
             "--rounds" => wanted.rounds = number()?,
             "--seed" => wanted.seed = number()?,
             "--broker" => wanted.test = BROKER,
+            "pipeline" => wanted.test = CLUSTER,
+            "--kafka" if wanted.test == CLUSTER => wanted.test = CLUSTER_KAFKA,
             "--kafka" => wanted.test = KAFKA,
             "--release" => wanted.is_release = true,
             _ => return Err(USAGE.to_owned()),
@@ -94,6 +100,8 @@ mod tests {
         let wanted = parse(&["--rounds", "200", "--kafka", "--seed", "7"]);
         let expected = Wanted { rounds: Some(200), seed: Some(7), test: KAFKA, is_release: false };
         assert_eq!(wanted, Ok(expected));
+        let cluster = parse(&["pipeline", "--kafka"]).map(|wanted| wanted.test);
+        assert_eq!(cluster, Ok(CLUSTER_KAFKA));
         assert_eq!(parse(&["--rounds", "many"]), Err("--rounds many: no number".to_owned()));
         assert_eq!(parse(&["--rounds"]), Err("--rounds needs a number".to_owned()));
         assert_eq!(parse(&["often"]), Err(USAGE.to_owned()));

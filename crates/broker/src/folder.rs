@@ -63,6 +63,7 @@ pub(crate) async fn open(
         cluster_id: Uuid::random(world.rng.as_ref()),
         directory_id: Uuid::random(world.rng.as_ref()),
         node_id: options.node_id,
+        journal_bytes: commitlog::limits::JOURNAL_BYTES_MAX,
     };
     let events = Arc::clone(watches);
     // Recovery reads as much as a crash has left to check, which must not hold up the executor.

@@ -5,6 +5,8 @@ mod groups;
 mod offsets;
 mod topics;
 
+use std::time::Duration;
+
 use protocol::api::{ApiKey, Request};
 use protocol::error_code::ErrorCode;
 use protocol::messages::describe_cluster::DescribeClusterRequest;
@@ -73,10 +75,25 @@ impl Admin {
     /// # Errors
     /// Why the coordinator refused or cannot be asked.
     pub async fn fence(&self, transactional_id: &str) -> Result<ProducerIdentity, ClientError> {
+        // The lowest that brokers take: nobody is going to use this incarnation.
+        self.issue(transactional_id, Duration::from_secs(1)).await
+    }
+
+    /// As [`Admin::fence`], for an identity that a producer elsewhere is going to use
+    /// ([`crate::TransactionalProducer::adopt`]): it is good until the id is fenced again.
+    /// `transaction_timeout` is how long a transaction of that producer may stay open.
+    ///
+    /// # Errors
+    /// Why the coordinator refused or cannot be asked.
+    pub async fn issue(
+        &self,
+        transactional_id: &str,
+        transaction_timeout: Duration,
+    ) -> Result<ProducerIdentity, ClientError> {
+        let timeout_ms = transaction_timeout.as_millis();
         let request = InitProducerIdRequest {
             transactional_id: Some(transactional_id.to_owned()),
-            // The lowest that brokers take: nobody is going to use this incarnation.
-            transaction_timeout_ms: 1000,
+            transaction_timeout_ms: i32::try_from(timeout_ms).unwrap_or(i32::MAX),
             producer_id: ProducerIdentity::NONE.id,
             producer_epoch: ProducerIdentity::NONE.epoch,
             ..Default::default()

@@ -139,7 +139,22 @@ impl TransactionalProducer {
         Ok(identity)
     }
 
-    /// The identity that `init` got.
+    /// Takes an identity that was issued for this id elsewhere ([`crate::Admin::issue`]), in the
+    /// place of `init`. Nobody is fenced by it, and once the id is fenced this producer is at its
+    /// end: so whoever issues identities decides who may write.
+    ///
+    /// # Errors
+    /// [`ClientError::NoTransaction`] when the producer has an identity already.
+    pub fn adopt(&mut self, identity: ProducerIdentity) -> Result<(), ClientError> {
+        if self.phase != Phase::New {
+            return Err(self.misuse("adopt"));
+        }
+        self.take_identity(identity);
+        self.phase = Phase::Ready;
+        Ok(())
+    }
+
+    /// The identity that `init` got, or that was adopted.
     #[must_use]
     pub fn identity(&self) -> ProducerIdentity {
         self.identity

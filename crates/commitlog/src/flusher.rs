@@ -1,5 +1,7 @@
 //! The one writer of all logs: takes what is queued, writes it, flushes each file once, answers.
 
+mod round;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,20 +11,22 @@ use std::time::Duration;
 use base::cast;
 use base::disk::Disk;
 use base::uuid::Uuid;
+use bytes::Bytes;
 
 use crate::checkpoint::{self, Offsets};
 use crate::cleaner::{CleanJob, Cleaned};
 use crate::command::{Append, Command, LogId, Opened, Origin, Then};
 use crate::error::{AppendError, Error};
 use crate::format;
+use crate::journal::{Journal, Tails};
 use crate::limits::{
-    CHECKPOINT_INTERVAL_MS, IDLE_WAIT_MS, LEND_PAUSE_MS, LEND_ROUNDS, LEND_US_MAX,
-    NON_DURABLE_WAIT_MS,
+    CHECKPOINT_INTERVAL_MS, IDLE_WAIT_MS, JOURNALED_FLUSHES_MAX, LEND_PAUSE_MS, LEND_ROUNDS,
+    LEND_US_MAX, NON_DURABLE_WAIT_MS,
 };
 use crate::load::Cut;
 use crate::log::{AppendThen, Env, FlushJob, LoadStart, Log};
 use crate::meta::{self, Identity};
-use crate::options::{Durability, LogConfig, StoreOptions};
+use crate::options::{LogConfig, StoreOptions};
 use crate::queue::{Look, Queue, Shared};
 use crate::space::Space;
 
@@ -103,6 +107,9 @@ pub struct Flusher {
     touched: BTreeSet<LogId>,
     /// Logs whose flush is due some time after it was written.
     lingering: BTreeSet<LogId>,
+    journal: Journal,
+    /// Logs whose own files may lack what the journal holds.
+    journaled: BTreeSet<LogId>,
     doomed: VecDeque<(u64, PathBuf)>,
     space: Space,
     checkpoint_due_ms: u64,
@@ -162,6 +169,8 @@ impl Flusher {
             cleaned,
             touched: BTreeSet::new(),
             lingering: BTreeSet::new(),
+            journal: Journal::new(&options),
+            journaled: BTreeSet::new(),
             doomed: VecDeque::new(),
             space,
             checkpoint_due_ms,
@@ -170,6 +179,8 @@ impl Flusher {
             lend_after_ms: None,
         };
         let (logs, cuts) = flusher.look_around()?;
+        // Whatever it held is in the logs now, and flushed.
+        flusher.journal.remove()?;
         if !flusher.knows_points {
             // From now on a missing file means damage, and a missing line a new log.
             match flusher.store_recovery_points() {
@@ -187,6 +198,7 @@ impl Flusher {
     fn look_around(&mut self) -> Result<(Vec<FoundLog>, Vec<Cut>), Error> {
         let mut logs = Vec::new();
         let mut cuts = Vec::new();
+        let mut tails = if self.was_clean { Tails::new() } else { self.journal.read()? };
         for entry in format::list(&*self.env.disk, &self.env.root)? {
             let path = self.env.root.join(&entry.name);
             if entry.is_dir && entry.name.ends_with(format::FOLDER_DELETED) {
@@ -198,18 +210,20 @@ impl Flusher {
             }
             let topic_id = meta::load_topic_id(&*self.env.disk, &path).unwrap_or(Uuid::ZERO);
             if !self.was_clean {
-                cuts.extend(self.recover(&entry.name, topic_id)?);
+                let tail = tails.remove(&entry.name).filter(|(of, _)| *of == topic_id);
+                let tail = tail.map(|(_, batches)| batches).unwrap_or_default();
+                cuts.extend(self.recover(&entry.name, topic_id, tail)?);
             }
             logs.push(FoundLog { name: entry.name, topic_id });
         }
         Ok((logs, cuts))
     }
 
-    fn recover(&mut self, name: &str, topic_id: Uuid) -> Result<Vec<Cut>, Error> {
+    fn recover(&mut self, name: &str, topic_id: Uuid, tail: Vec<Bytes>) -> Result<Vec<Cut>, Error> {
         let config = LogConfig::default();
         let id = LogId(u32::MAX);
         let mut log = Log::new(self.env.clone(), id, name.to_owned(), topic_id, config);
-        let cuts = log.load(&self.load_start(name))?;
+        let cuts = log.load(&LoadStart { tail, ..self.load_start(name) })?;
         self.found.insert(name.to_owned(), log);
         Ok(cuts)
     }
@@ -220,6 +234,7 @@ impl Flusher {
             recovery_point: self.recovery_points.get(name).copied().unwrap_or(0),
             trusts_gaps: !self.knows_points,
             log_start: self.log_starts.get(name).copied(),
+            tail: Vec::new(),
         }
     }
 
@@ -291,7 +306,7 @@ impl Flusher {
                 let opened = self.open_log(name, topic_id, config, lazy);
                 then(opened);
             }
-            Command::Truncate { id, to } => self.change(id, |log| log.truncate(to)),
+            Command::Truncate { id, to } => self.truncate(id, to),
             Command::AdvanceLogStart { id, to } => self.advance_log_start(id, to),
             Command::Configure { id, config } => self.change(id, |log| {
                 log.config = config;
@@ -315,44 +330,6 @@ impl Flusher {
         }
         log.stage(append, then);
         self.touched.insert(id);
-    }
-
-    /// Ends the round: write all, flush all, then answer log by log.
-    fn settle(&mut self) {
-        let now_ms = self.env.clock.steady_ms();
-        let due = std::mem::take(&mut self.lingering);
-        let touched = std::mem::take(&mut self.touched);
-        for id in &touched {
-            if let Some(log) = slot(&mut self.logs, *id) {
-                log.write();
-            }
-        }
-        let mut jobs = Vec::new();
-        for id in touched.union(&due) {
-            let Some(log) = slot(&mut self.logs, *id) else { continue };
-            if log.wants_flush(log.lingers_too_long(now_ms)) {
-                jobs.push(log.flush_job());
-            }
-        }
-        let wanted = jobs.len();
-        let jobs = self.events.flush(jobs);
-        assert!(jobs.len() == wanted, "every flush of a round comes back");
-        let mut flushed: BTreeMap<LogId, Result<(), Error>> =
-            jobs.into_iter().map(|job| (job.id, job.outcome)).collect();
-        for id in touched.union(&due) {
-            let Some(log) = slot(&mut self.logs, *id) else { continue };
-            let failed_before = log.is_failed();
-            log.end_round(flushed.remove(id), |log| {
-                let (high, stable) = (log.reader.high_watermark(), log.reader.last_stable_offset());
-                self.events.advanced(log.id, high, stable);
-            });
-            if log.lingers() {
-                self.lingering.insert(*id);
-            }
-            if let (false, Some(error)) = (failed_before, &log.failure) {
-                self.events.failed(&log.name, error);
-            }
-        }
     }
 
     fn open_log(
@@ -425,6 +402,19 @@ impl Flusher {
             self.events.failed(&log.name, &error);
             log.failure.get_or_insert(error);
         }
+    }
+
+    fn truncate(&mut self, id: LogId, to: i64) {
+        self.settle();
+        // Offsets are given anew from here on, and a start must not take the old batches for them.
+        self.flush_journaled(usize::MAX);
+        let forgotten = self.journal.forget();
+        self.change(id, |log| forgotten.and_then(|()| log.truncate(to)));
+        let Some(log) = slot(&mut self.logs, id) else { return };
+        // Nor must it take for flushed what only lay there before.
+        self.recovery_points.insert(log.name.clone(), log.flushed_end);
+        let stored = self.store_recovery_points();
+        self.change(id, |_| stored);
     }
 
     fn advance_log_start(&mut self, id: LogId, to: i64) {
@@ -508,6 +498,7 @@ impl Flusher {
             advanced.into_iter().for_each(|id| self.drop_old(id));
         }
         self.clean_dirtiest();
+        self.flush_journaled(JOURNALED_FLUSHES_MAX);
         let now_ms = self.env.clock.steady_ms();
         if now_ms >= self.checkpoint_due_ms {
             self.checkpoint_due_ms = now_ms + CHECKPOINT_INTERVAL_MS;
@@ -623,6 +614,7 @@ impl Flusher {
             log.close()?;
         }
         self.store_checkpoints()?;
+        self.journal.remove()?;
         let path = self.env.root.join(format::CLEAN_FILE);
         let mark = b"{\"version\":0,\"brokerEpoch\":-1}";
         self.env.disk.replace(&path, mark).map_err(Error::io("replace", &path))
@@ -661,33 +653,4 @@ fn refuse(command: Command) {
 
 fn answer_closed(then: Then<Result<(), Error>>) {
     then(Ok(()));
-}
-
-impl Log {
-    /// Whether something written waits for a flush that will be due by itself.
-    fn lingers(&self) -> bool {
-        let timed = match self.durability() {
-            Durability::Flush => true,
-            Durability::Os => self.config.flush_ms < u64::MAX,
-        };
-        timed && self.has_unflushed() && !self.is_failed()
-    }
-
-    fn lingers_too_long(&self, now_ms: u64) -> bool {
-        let limit_ms = match self.durability() {
-            Durability::Flush => NON_DURABLE_WAIT_MS,
-            Durability::Os => self.config.flush_ms,
-        };
-        self.unflushed_since_ms().is_some_and(|since| now_ms.saturating_sub(since) >= limit_ms)
-    }
-
-    /// The upkeep of one log; gives the new start when old records are due to go.
-    fn keep_up(&mut self) -> Result<Option<i64>, Error> {
-        self.roll_by_time()?;
-        self.flush_sealed()?;
-        self.shed_memory();
-        self.store_epochs()?;
-        let start = self.retained_from()?;
-        Ok((start > self.reader.log_start_offset()).then_some(start))
-    }
 }

@@ -7,7 +7,7 @@ use base::disk::{DirEntry, Disk};
 use crate::error::Error;
 
 /// Version of the whole layout. Raised when an older program could misread a folder.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 pub(crate) const META_FILE: &str = "meta.properties";
 pub(crate) const CLEAN_FILE: &str = ".kafka_cleanshutdown";
@@ -18,6 +18,8 @@ pub(crate) const CLEANER_FILE: &str = "cleaner-offset-checkpoint";
 pub(crate) const EPOCH_FILE: &str = "leader-epoch-checkpoint";
 /// Ours, not Kafka's: what the transaction indexes must hold, because they carry no checksum.
 pub(crate) const ABORTED_FILE: &str = "aborted-checkpoint";
+/// Ours, not Kafka's: the batches of small rounds, until their logs' own files are flushed.
+pub(crate) const JOURNAL_FILE: &str = "round-journal";
 pub(crate) const PARTITION_FILE: &str = "partition.metadata";
 
 pub(crate) const LOG: &str = "log";
@@ -80,14 +82,14 @@ mod tests {
     use super::*;
 
     /// CRC-32C of LAYOUT.md at each format version.
-    const LAYOUT_CHECKSUM: u32 = 1_103_064_599;
+    const LAYOUT_CHECKSUM: u32 = 1_594_115_796;
 
     #[test]
     fn the_layout_is_locked() {
         let found = protocol::record::checksum(include_bytes!("../LAYOUT.md"));
         assert_eq!(
             (FORMAT_VERSION, found),
-            (1, LAYOUT_CHECKSUM),
+            (2, LAYOUT_CHECKSUM),
             "LAYOUT.md changed: does an older program misread the folder? If so raise \
              FORMAT_VERSION; then put the new checksum here"
         );

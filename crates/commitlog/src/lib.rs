@@ -1,9 +1,9 @@
 //! The log on disk: batches in, batches out, nothing acknowledged is ever lost.
 //!
 //! A [`Queue`] takes [`Command`]s from anybody; one [`Flusher`] owns every log, writes all that is
-//! queued, flushes each file once and answers, on its own thread or on a borrowed one. Any number
-//! of threads read through [`LogReader`]s and never wait for a flush. The layout is Kafka's
-//! (LAYOUT.md).
+//! queued, makes it durable and answers, on its own thread or on a borrowed one: a small round by
+//! one flush of the journal, a large one by a flush of each file. Any number of threads read
+//! through [`LogReader`]s and never wait for a flush. The layout is Kafka's (LAYOUT.md).
 //!
 //! Invariants: bytes are stored as they came, but for offsets and leader epoch, until the cleaner
 //! of a compacted log takes records out; what is answered is as durable as was promised; readers
@@ -25,6 +25,7 @@ mod error;
 mod flusher;
 mod format;
 mod index;
+mod journal;
 pub mod limits;
 mod load;
 mod log;

@@ -87,3 +87,17 @@ pub const IDLE_WAIT_MS: u64 = 1_000;
 
 /// How long a non-durable append waits for a durable one to bring its flush along.
 pub const NON_DURABLE_WAIT_MS: u64 = 20;
+
+/// Bytes of the journal before it begins anew at its front: about ten seconds of a thousand small
+/// appends a second, so that the logs' own files are mostly written by then.
+pub const JOURNAL_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Bytes of a round up to which it goes into the journal. Writing them twice costs less than a
+/// second flush; beyond it the copy does not pay.
+pub const JOURNAL_ROUND_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes by which the journal's file grows.
+pub const JOURNAL_STEP_BYTES: u64 = 256 * 1024;
+
+/// Logs whose files are flushed at each upkeep because their batches are only in the journal.
+pub const JOURNALED_FLUSHES_MAX: usize = 64;

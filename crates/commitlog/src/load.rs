@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base::cast;
 use base::disk::{Disk, OpenMode};
-use protocol::record::{Batch, BatchHeader, ControlType, RecordError, control_type};
+use bytes::Bytes;
+use protocol::record::{Batch, BatchHeader, Batches, ControlType, RecordError, control_type};
 
 use crate::checkpoint;
 use crate::epochs::Epochs;
@@ -51,6 +53,8 @@ pub(crate) struct LoadOptions {
     pub trusts_gaps: bool,
     /// The first offset that may be read, if it was recorded.
     pub log_start: Option<i64>,
+    /// Batches that the journal holds, in their order: what the files lack of them is put back.
+    pub tail: Vec<Bytes>,
     pub interval_bytes: u64,
     pub now_ms: i64,
 }
@@ -97,6 +101,12 @@ fn load_once(options: &LoadOptions) -> Result<Option<Loaded>, Error> {
         load.segments.clear();
         dirty_from = 0;
         next_offset = load.open_all(&mut names, 0)?;
+    }
+    if load.put_back(next_offset)? {
+        load.segments.clear();
+        next_offset = load.open_all(&mut names, dirty_from)?;
+        // What was torn is whole again.
+        load.cuts.retain(|cut| cut.was_flushed || cut.from_offset >= next_offset);
     }
     if let Some(start) = options.log_start.filter(|start| *start > next_offset) {
         // Everything that may be read is gone, yet its offsets must not come again.
@@ -364,6 +374,38 @@ impl Load<'_> {
         let next = growth.next_offset();
         self.growth = Some(growth);
         Ok(next)
+    }
+
+    /// Writes batches of the journal behind the log's end; whether there were any.
+    fn put_back(&mut self, end: i64) -> Result<bool, Error> {
+        let Some(segment) = self.segments.last() else { return Ok(false) };
+        let mut next = end;
+        let mut position = segment.bytes();
+        for batch in self.options.tail.iter().flat_map(|batches| Batches::new(batches.clone())) {
+            let failed = |source| Error::Record { path: segment.path.clone(), position, source };
+            let batch = batch.map_err(failed)?;
+            batch.verify_crc().map_err(failed)?;
+            let header = batch.header();
+            if header.next_offset() <= next {
+                continue;
+            }
+            if header.base_offset != next {
+                self.cuts.push(Cut {
+                    file: segment.path.clone(),
+                    from_offset: next,
+                    position,
+                    bytes: cast::u64_of(header.total_bytes()),
+                    was_flushed: true,
+                    reason: "the journal holds batches behind a hole".to_owned(),
+                });
+                break;
+            }
+            let write = segment.file.write_at(batch.bytes(), position);
+            write.map_err(Error::io("write", &segment.path))?;
+            position += cast::u64_of(header.total_bytes());
+            next = header.next_offset();
+        }
+        Ok(next > end)
     }
 
     /// Removes the segments from this one on.

@@ -15,6 +15,8 @@ use crate::command::{Appended, LogId, Then};
 use crate::error::{AppendError, Error, is_full};
 use crate::format;
 use crate::index::Tables;
+use crate::journal::Entry;
+use crate::limits::JOURNAL_ROUND_BYTES_MAX;
 use crate::load::{Cut, LoadOptions, Loaded};
 use crate::meta;
 use crate::options::{Durability, LogConfig};
@@ -50,6 +52,7 @@ pub(crate) struct Log {
     /// Written and waiting for the flush.
     written: Vec<Answer>,
     unflushed: Unflushed,
+    tail: Tail,
     /// Everything before it is flushed.
     pub(crate) flushed_end: i64,
     pub(crate) failure: Option<Error>,
@@ -115,6 +118,38 @@ impl FlushJob {
     }
 }
 
+/// How a round became durable.
+#[derive(Debug)]
+pub(crate) enum Kept {
+    /// Its log was flushed, or could not be.
+    Flushed(Result<(), Error>),
+    /// Its batches are in the journal; the log's own file is flushed some time later.
+    Journaled,
+    /// Nothing was done for it.
+    Not,
+}
+
+/// What is written and neither flushed nor in the journal.
+#[derive(Debug, Default)]
+struct Tail {
+    buffers: Vec<Bytes>,
+    bytes: usize,
+    /// Whether buffers are missing from it, so that only a flush will do.
+    is_torn: bool,
+}
+
+impl Tail {
+    fn push(&mut self, buffers: Vec<Bytes>, bytes: usize) {
+        self.bytes += bytes;
+        self.is_torn |= self.bytes > JOURNAL_ROUND_BYTES_MAX;
+        if self.is_torn {
+            self.buffers = Vec::new();
+        } else {
+            self.buffers.extend(buffers);
+        }
+    }
+}
+
 /// What a flush has to do.
 #[derive(Debug, Default)]
 struct Unflushed {
@@ -146,6 +181,7 @@ impl Log {
             staged: Staged::default(),
             written: Vec::new(),
             unflushed: Unflushed::default(),
+            tail: Tail::default(),
             flushed_end: 0,
             failure: None,
             epochs_changed: false,
@@ -169,6 +205,9 @@ impl Log {
         self.next_offset = next_offset;
         self.flushed_end = next_offset;
         self.is_stored = loaded.is_stored;
+        // Loading has flushed what it did not find flushed.
+        self.unflushed = Unflushed::default();
+        self.tail = Tail::default();
         self.reader.set_end(next_offset);
         self.reader.set_log_start(log_start);
         self.publish();
@@ -182,6 +221,7 @@ impl Log {
             recovery_point: start.recovery_point,
             trusts_gaps: start.trusts_gaps,
             log_start: start.log_start,
+            tail: start.tail.clone(),
             interval_bytes: self.config.index_interval_bytes,
             now_ms: self.env.clock.unix_ms(),
         }
@@ -326,7 +366,7 @@ impl Log {
     }
 
     fn note_written(&mut self, staged: Staged) {
-        let Staged { bytes, headers, overlay, answers, .. } = staged;
+        let Staged { buffers, bytes, headers, overlay, answers } = staged;
         self.is_stored = false;
         let active = self.active.as_mut().expect("batches were written to it");
         let segment = Arc::clone(&active.segment);
@@ -359,16 +399,33 @@ impl Log {
         if !self.unflushed.segments.iter().any(|dirty| Arc::ptr_eq(dirty, &segment)) {
             self.unflushed.segments.push(segment);
         }
+        match self.durability() {
+            Durability::Flush => self.tail.push(buffers, cast::usize_of(bytes)),
+            Durability::Os => self.tail.is_torn = true,
+        }
+    }
+
+    /// What the journal would have to hold for this log to be durable; none when the journal
+    /// cannot make it so.
+    pub(crate) fn journal_entry(&self) -> Option<Entry<'_>> {
+        let fits = !self.tail.is_torn && !self.unflushed.names;
+        (fits && self.durability() == Durability::Flush).then(|| Entry {
+            name: &self.name,
+            topic_id: self.topic_id,
+            buffers: &self.tail.buffers,
+        })
     }
 
     /// Ends a round of this log alone.
     pub(crate) fn settle(&mut self, force: bool, tell: impl FnOnce(&Self)) {
-        let flushed = self.wants_flush(force).then(|| {
+        let kept = if self.wants_flush(force) {
             let mut job = self.flush_job();
             job.run();
-            job.outcome
-        });
-        self.end_round(flushed, tell);
+            Kept::Flushed(job.outcome)
+        } else {
+            Kept::Not
+        };
+        self.end_round(kept, tell);
     }
 
     /// Whether a round must not be answered before a flush.
@@ -381,25 +438,19 @@ impl Log {
     }
 
     /// Ends a round after its flush, if there was one: publishes, tells, answers.
-    pub(crate) fn end_round(
-        &mut self,
-        flushed: Option<Result<(), Error>>,
-        tell: impl FnOnce(&Self),
-    ) {
+    pub(crate) fn end_round(&mut self, kept: Kept, tell: impl FnOnce(&Self)) {
         let before = (self.reader.high_watermark(), self.reader.last_stable_offset());
-        let is_flushed = flushed.is_some();
-        match flushed {
-            Some(Ok(())) => self.note_flushed(),
-            Some(Err(error)) => {
-                self.failure.get_or_insert(error);
-            }
-            None => {}
+        let is_kept = !matches!(kept, Kept::Not);
+        match kept {
+            Kept::Flushed(outcome) => self.note_file_flushed(outcome),
+            Kept::Journaled => self.note_journaled(),
+            Kept::Not => {}
         }
         if self.is_failed() {
             self.refuse_answers();
             return;
         }
-        if is_flushed || self.durability() == Durability::Os {
+        if is_kept || self.durability() == Durability::Os {
             self.publish();
         }
         if before != (self.reader.high_watermark(), self.reader.last_stable_offset()) {
@@ -456,6 +507,11 @@ impl Log {
         self.unflushed.names || !self.unflushed.segments.is_empty()
     }
 
+    /// Whether a power cut could take something that was written.
+    pub(crate) fn is_at_risk(&self) -> bool {
+        self.tail.bytes > 0 || self.tail.is_torn || self.unflushed.names
+    }
+
     /// What has to be flushed, for any thread to do it. Nothing may be written meanwhile.
     pub(crate) fn flush_job(&self) -> FlushJob {
         FlushJob {
@@ -468,7 +524,23 @@ impl Log {
 
     fn note_flushed(&mut self) {
         self.unflushed = Unflushed::default();
+        self.tail = Tail::default();
         self.flushed_end = self.reader.log_end_offset();
+    }
+
+    /// The log's own file was flushed, or could not be, outside of a round.
+    pub(crate) fn note_file_flushed(&mut self, outcome: Result<(), Error>) {
+        match outcome {
+            Ok(()) => self.note_flushed(),
+            Err(error) => {
+                self.failure.get_or_insert(error);
+            }
+        }
+    }
+
+    fn note_journaled(&mut self) {
+        self.tail = Tail::default();
+        (self.unflushed.messages, self.unflushed.since_us) = (0, None);
     }
 
     /// Lets readers see what is written.
@@ -540,11 +612,13 @@ impl Log {
 }
 
 /// What the store knows of a log before its folder is opened.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct LoadStart {
     pub clean: bool,
     pub recovery_point: i64,
     /// Whether a gap between segments is taken for the cleaner's work.
     pub trusts_gaps: bool,
     pub log_start: Option<i64>,
+    /// Batches that the journal holds, in their order.
+    pub tail: Vec<Bytes>,
 }

@@ -28,23 +28,33 @@ pub(crate) fn open_identity(options: &StoreOptions) -> Result<Identity, Error> {
     let path = options.dir.join(format::META_FILE);
     let disk = &*options.disk;
     if disk.exists(&path) {
-        return load_identity(disk, &path);
+        let (identity, format) = load_identity(disk, &path)?;
+        if format < FORMAT_VERSION {
+            // From now on an older program would overlook what lies in the folder.
+            store_identity(disk, &path, &identity)?;
+        }
+        return Ok(identity);
     }
     let identity = Identity {
         cluster_id: options.cluster_id,
         node_id: options.node_id,
         directory_id: options.directory_id,
     };
+    store_identity(disk, &path, &identity)?;
+    Ok(identity)
+}
+
+fn store_identity(disk: &dyn Disk, path: &Path, identity: &Identity) -> Result<(), Error> {
     let text = format!(
         "version={META_VERSION}\ncluster.id={}\nnode.id={}\ndirectory.id={}\n\
          millstream.format={FORMAT_VERSION}\n",
         identity.cluster_id, identity.node_id, identity.directory_id
     );
-    disk.replace(&path, text.as_bytes()).map_err(Error::io("replace", &path))?;
-    Ok(identity)
+    disk.replace(path, text.as_bytes()).map_err(Error::io("replace", path))
 }
 
-fn load_identity(disk: &dyn Disk, path: &Path) -> Result<Identity, Error> {
+/// Whose folder it is, and the version of its layout.
+fn load_identity(disk: &dyn Disk, path: &Path) -> Result<(Identity, u32), Error> {
     let text = read_text(disk, path)?;
     let damaged = |what| Error::Damaged { path: path.to_path_buf(), what };
     let value = |key: &str| find(&text, key, '=');
@@ -55,13 +65,14 @@ fn load_identity(disk: &dyn Disk, path: &Path) -> Result<Identity, Error> {
         return Err(Error::NewerFormat { found, known: FORMAT_VERSION });
     }
     let uuid = |key| value(key).and_then(|text| text.parse::<Uuid>().ok());
-    Ok(Identity {
+    let identity = Identity {
         cluster_id: uuid("cluster.id").ok_or_else(|| damaged("no cluster.id"))?,
         node_id: value("node.id")
             .and_then(|text| text.parse().ok())
             .ok_or_else(|| damaged("no node.id"))?,
         directory_id: uuid("directory.id").unwrap_or(Uuid::ZERO),
-    })
+    };
+    Ok((identity, found))
 }
 
 /// Writes a log's topic id into its folder. A torn file reads as none and is written again, so

@@ -35,6 +35,8 @@ pub struct StoreOptions {
     pub directory_id: Uuid,
     /// The node's number, written into a new folder.
     pub node_id: i32,
+    /// Bytes of the journal of small rounds before it begins anew; 0 for none.
+    pub journal_bytes: u64,
 }
 
 /// What happens to old records.

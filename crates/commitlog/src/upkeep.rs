@@ -13,6 +13,16 @@ use crate::segment::{Parts, Segment};
 use crate::swap;
 
 impl Log {
+    /// The upkeep of one log; gives the new start when old records are due to go.
+    pub(crate) fn keep_up(&mut self) -> Result<Option<i64>, Error> {
+        self.roll_by_time()?;
+        self.flush_sealed()?;
+        self.shed_memory();
+        self.store_epochs()?;
+        let start = self.retained_from()?;
+        Ok((start > self.reader.log_start_offset()).then_some(start))
+    }
+
     /// Cuts everything from the batch on that holds this offset.
     pub(crate) fn truncate(&mut self, to: i64) -> Result<(), Error> {
         let log_start = self.reader.log_start_offset();
@@ -45,6 +55,7 @@ impl Log {
             recovery_point: 0,
             trusts_gaps: true,
             log_start: Some(log_start),
+            tail: Vec::new(),
         })?;
         Ok(())
     }

@@ -66,6 +66,12 @@ pub(crate) enum Command {
     Run(command::run::RunArgs),
     /// Run the log alone, until Ctrl-C.
     Up(command::up::UpArgs),
+    /// Be a node of a cluster that runs pipelines.
+    Serve(command::serve::ServeArgs),
+    /// Be a job manager; the same as serve --roles jobmanager.
+    Jobmanager(command::serve::ManagerArgs),
+    /// Be a task manager; the same as serve --roles taskmanager.
+    Taskmanager(command::serve::WorkerArgs),
     /// Put records into topics, from standard input.
     Produce(command::produce::ProduceArgs),
     /// Print records of topics.
@@ -78,6 +84,8 @@ pub(crate) enum Command {
     Bench(command::bench::BenchArgs),
     /// Check, draw and explain pipelines.
     Pipeline(command::pipeline::PipelineArgs),
+    /// List records that failed, and let the keys behind them go on.
+    Dlq(command::dlq::DlqArgs),
     /// Look into the tables of a pipeline.
     Sink(command::sink::SinkArgs),
     /// Print the grammar of pipeline files, for editors.
@@ -145,10 +153,16 @@ impl Command {
     /// Whether the command runs a broker in this process, and so reads its settings and logs.
     fn is_broker(&self) -> bool {
         match self {
-            Self::Up(_) | Self::Run(_) => true,
+            Self::Up(_) | Self::Run(_) | Self::Dlq(_) => true,
             Self::Pipeline(args) => args.is_broker(),
             _ => false,
         }
+    }
+
+    /// Whether the command serves until it is stopped, and so logs what it does.
+    fn is_service(&self) -> bool {
+        self.is_broker()
+            || matches!(self, Self::Serve(_) | Self::Jobmanager(_) | Self::Taskmanager(_))
     }
 
     /// Whether failures are told as JSON too.
@@ -160,8 +174,12 @@ impl Command {
             Self::Group(args) => args.is_json(),
             Self::Bench(args) => args.is_json(),
             Self::Pipeline(args) => args.is_json(),
+            Self::Dlq(args) => args.is_json(),
             Self::Version(args) => args.json,
             Self::Run(_)
+            | Self::Serve(_)
+            | Self::Jobmanager(_)
+            | Self::Taskmanager(_)
             | Self::Produce(_)
             | Self::Sink(_)
             | Self::Schema(_)
@@ -173,12 +191,16 @@ impl Command {
         match self {
             Self::Run(args) => args.settle(settings),
             Self::Up(args) => args.settle(settings),
+            Self::Serve(args) => args.settle(settings),
+            Self::Jobmanager(args) => args.node.settle(settings),
+            Self::Taskmanager(args) => args.node.settle(settings),
             Self::Produce(args) => args.settle(settings),
             Self::Consume(args) => args.settle(settings),
             Self::Topic(args) => args.settle(settings),
             Self::Group(args) => args.settle(settings),
             Self::Bench(args) => args.settle(settings),
             Self::Pipeline(args) => args.settle(settings),
+            Self::Dlq(args) => args.settle(settings),
             Self::Sink(_) | Self::Schema(_) | Self::Explain(_) | Self::Version(_) => {}
         }
     }
@@ -187,12 +209,16 @@ impl Command {
         match self {
             Self::Run(args) => command::run::run(args, stage),
             Self::Up(args) => command::up::run(args, stage),
+            Self::Serve(args) => command::serve::run(args, stage),
+            Self::Jobmanager(args) => command::serve::run_manager(args, stage),
+            Self::Taskmanager(args) => command::serve::run_worker(args, stage),
             Self::Produce(args) => command::produce::run(args, stage),
             Self::Consume(args) => command::consume::run(args, stage),
             Self::Topic(args) => command::topic::run(args, stage),
             Self::Group(args) => command::group::run(args, stage),
             Self::Bench(args) => command::bench::run(args, stage),
             Self::Pipeline(args) => command::pipeline::run(args, stage),
+            Self::Dlq(args) => command::dlq::run(args, stage),
             Self::Sink(args) => command::sink::run(args, stage),
             Self::Schema(args) => command::schema::run(args, stage),
             Self::Explain(args) => command::explain::run(args, stage),
@@ -253,7 +279,7 @@ impl Cli {
         })?;
         let colour = colour.unwrap_or_default();
         let messages = TerminalFacts::gather(colour, Stream::Messages);
-        let level = level(globals, is_broker && !messages.is_terminal);
+        let level = level(globals, self.command.is_service() && !messages.is_terminal);
         logging::start(&settings, level, messages.colour())?;
         Ok(Stage { settings, output: Output::new(stdout()), is_quiet: globals.quiet, colour })
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use topology::diagnose::{Diagnostic, Look, Paint, Sources, render};
 use topology::lint::{self, Loaded};
+use topology::spec::Lookup;
 
 use crate::cli::Stage;
 use crate::message::{Exit, Failure, codes};
@@ -22,6 +23,33 @@ pub(crate) fn load(files: &[PathBuf], stage: &Stage) -> Result<Loaded, Result<Ex
     })
 }
 
+/// The texts of files, by name.
+pub(crate) type Texts = Vec<(String, String)>;
+
+/// As [`load`], with the texts of the files by name, and with a look-up of one's own.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn load_with(
+    files: &[PathBuf],
+    lookup: Lookup<'_>,
+    stage: &Stage,
+) -> Result<(Loaded, Texts), Result<Exit, Failure>> {
+    let mut sources = Sources::new();
+    let mut texts = Texts::new();
+    for file in files {
+        let text = text_of(file).map_err(Err)?;
+        let name = file.display().to_string();
+        sources.add(&name, &text);
+        texts.push((name, text));
+    }
+    let loaded = lint::load(&sources, lookup).map_err(|diagnostics| {
+        eprintln!("{}", shown(&diagnostics, &sources, stage));
+        Ok(Exit::Failed)
+    })?;
+    Ok((loaded, texts))
+}
+
 /// Reads the files of a pipeline.
 ///
 /// # Errors
@@ -29,10 +57,14 @@ pub(crate) fn load(files: &[PathBuf], stage: &Stage) -> Result<Loaded, Result<Ex
 pub(crate) fn read(files: &[PathBuf]) -> Result<Sources, Failure> {
     let mut sources = Sources::new();
     for file in files {
-        let text = std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
+        let text = text_of(file)?;
         sources.add(&file.display().to_string(), &text);
     }
     Ok(sources)
+}
+
+fn text_of(file: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))
 }
 
 /// Checks a pipeline.
@@ -56,7 +88,7 @@ pub(crate) fn shown(diagnostics: &[Diagnostic], sources: &Sources, stage: &Stage
 }
 
 /// The value of `${NAME}`, or the content of the file of `${file:PATH}`.
-fn lookup(name: &str) -> Option<String> {
+pub(crate) fn lookup(name: &str) -> Option<String> {
     match name.strip_prefix("file:") {
         Some(path) => std::fs::read_to_string(path).ok().map(|text| text.trim_end().to_owned()),
         None => std::env::var(name).ok(),

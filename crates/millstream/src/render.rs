@@ -2,6 +2,7 @@
 //! who have no terminal, the summary, and tables.
 
 pub(crate) mod frame;
+pub(crate) mod letters;
 pub(crate) mod lists;
 pub(crate) mod numbers;
 pub(crate) mod plain;

@@ -4,13 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use base::rng::{Random as _, SystemRandom};
 use pipeline::sink::Cell;
 use runtime::boot::Executor;
 use sinks::sqlite::preview_file;
-use testkit::torture::{Report, Subject, Torture};
+use testkit::torture::cluster::{self, ClusterTorture};
+use testkit::torture::{Failure, Report, Subject, Torture};
 
 const ROUNDS_VARIABLE: &str = "MILLSTREAM_TORTURE_ROUNDS";
 const SEED_VARIABLE: &str = "MILLSTREAM_TORTURE_SEED";
@@ -25,8 +27,14 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
 }
 
-/// Runs the kill test; the folder is kept when it fails.
-fn torture(name: &str, subject: Subject, rounds: u32) -> Report {
+/// What a run is given: the program, its folder, the rounds and the seed.
+type Given = (PathBuf, PathBuf, u32, u64);
+
+/// Runs a kill test; the folder is kept when it fails.
+fn run<F>(name: &str, rounds: u32, test: impl FnOnce(Given) -> F) -> Report
+where
+    F: Future<Output = Result<Report, Failure>>,
+{
     let seed = number(SEED_VARIABLE).unwrap_or_else(|| SystemRandom.next_u64() >> 32);
     let rounds = number(ROUNDS_VARIABLE).map_or(rounds, |rounds| rounds.try_into().unwrap());
     let dir = std::env::temp_dir().join(format!("millstream-torture-{name}-{seed}"));
@@ -36,14 +44,27 @@ fn torture(name: &str, subject: Subject, rounds: u32) -> Report {
     // A copy, so that whoever builds meanwhile does not exchange the program in the middle.
     let binary = dir.join("millstream");
     fs::copy(env!("CARGO_BIN_EXE_millstream"), &binary).unwrap();
-    let torture = Torture { binary, dir: dir.clone(), subject, rounds, seed };
-    let result = Executor::new(2).unwrap().block_on(testkit::torture::run(torture));
+    let result = Executor::new(2)
+        .unwrap()
+        .block_on(async { test((binary, dir.clone(), rounds, seed)).await });
     let report = result.unwrap_or_else(|failure| {
         panic!("{name}, seed {seed}, see {}: {failure}", dir.display());
     });
     println!("{name}: {report:?}");
     fs::remove_dir_all(&dir).unwrap();
     report
+}
+
+fn torture(name: &str, subject: Subject, rounds: u32) -> Report {
+    run(name, rounds, |(binary, dir, rounds, seed)| {
+        testkit::torture::run(Torture { binary, dir, subject, rounds, seed })
+    })
+}
+
+fn torture_cluster(name: &str, brokers: Option<SocketAddr>, rounds: u32) -> Report {
+    run(name, rounds, |(binary, dir, rounds, seed)| {
+        cluster::run(ClusterTorture { binary, dir, brokers, rounds, seed })
+    })
 }
 
 /// The rows of a table with the columns `key` and `count`.
@@ -78,4 +99,20 @@ fn every_result_is_there_once_and_in_order_on_apache_kafka_too() {
     };
     let report = torture("kafka", Subject::Pipeline(address.parse().unwrap(), counts), 10);
     assert!(report.counted_live > 0, "the pipeline never came to work between the kills");
+}
+
+#[test]
+fn every_result_is_there_once_and_in_order_though_nodes_of_a_cluster_are_killed_and_stopped() {
+    let report = torture_cluster("cluster", None, 10);
+    assert!(report.counted_live > 0, "the cluster never came to work between the kills");
+}
+
+#[test]
+fn nodes_of_a_cluster_that_are_killed_and_stopped_do_not_show_over_apache_kafka_either() {
+    let Ok(address) = std::env::var(KAFKA_VARIABLE) else {
+        println!("skipped: {KAFKA_VARIABLE} names no Apache Kafka");
+        return;
+    };
+    let report = torture_cluster("cluster-kafka", Some(address.parse().unwrap()), 10);
+    assert!(report.counted_live > 0, "the cluster never came to work between the kills");
 }

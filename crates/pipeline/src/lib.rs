@@ -5,7 +5,8 @@
 //!                      \--testing--> the file's test cases, in memory
 //! ```
 //!
-//! [`engine`] runs a plan through the client, [`testing`] runs a file's test cases on the engine's
+//! [`engine`] runs a plan through the client, [`cluster`] runs many plans on many processes,
+//! [`testing`] runs a file's test cases on the engine's
 //! operators, and [`sink`] is what a database must do. What may stand in a file, and what follows
 //! from it, is the matter of the crate `topology`.
 //!
@@ -17,6 +18,7 @@
 //!
 //! What breaks without it: the log would be a log, and everybody would write the mill himself.
 
+pub mod cluster;
 pub mod engine;
 pub mod limits;
 pub mod sink;

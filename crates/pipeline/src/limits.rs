@@ -9,6 +9,20 @@ pub const COMMIT_RECORDS_MAX: u64 = 50_000;
 /// Shortest pause after which a transaction is committed when no input waits, in microseconds.
 pub const COMMIT_PAUSE_US_MIN: u64 = 2_000;
 
+/// Keys that may be parked in a task: a lot costs memory until somebody decides. Beyond it the next
+/// record that fails stops the pipeline.
+pub const PARKED_KEYS_MAX: usize = 100_000;
+
+/// Memory for what is known of parked keys in a task, in bytes.
+pub const PARKED_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of a reason that are kept in memory; the letter has all of it.
+pub const PARKED_REASON_BYTES_MAX: usize = 200;
+
+/// How long a slot takes no new input while the last letters of a key leave, in milliseconds: what
+/// comes meanwhile would only wait behind them.
+pub const PARKED_HOLD_MS_MAX: u64 = 2_000;
+
 /// Longest that a slot without work waits before it looks at the time again, in milliseconds.
 pub const SLOT_WAIT_MS_MAX: u64 = 100;
 

@@ -311,6 +311,32 @@ tests:
     }
 
     #[test]
+    fn what_waits_behind_a_dead_letter_comes_out_of_nothing_and_has_not_failed() {
+        let text = "
+version: 1
+name: waiting
+source: { topic: in }
+tasks:
+  - { id: plus, type: sum, field: n, on_error: dead_letter, to: sink }
+sink: { kafka: { topic: out } }
+LETTERS
+tests:
+  - name: case
+    input:
+      - { key: a, value: { n: x } }
+      - { key: a, value: { n: 1 } }
+      - { key: b, value: { n: 1 } }
+    expect: [MORE{ key: b, value: { n: 2 } }]
+    errors: [{ task: plus, key: a, value: { n: x }, on_error: dead_letter }]
+";
+        let waits = text.replace("LETTERS", "").replace("MORE", "");
+        assert_eq!(outcome(&waits), Outcome::Passed);
+        let gap = text.replace("LETTERS", "dead_letter: plain");
+        let gap = gap.replace("MORE", "{ key: a, value: { n: 2 } }, ");
+        assert_eq!(outcome(&gap), Outcome::Passed);
+    }
+
+    #[test]
     fn time_is_that_of_the_slowest_source_with_records_and_a_late_record_is_left_out() {
         let text = "
 version: 1

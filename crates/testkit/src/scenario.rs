@@ -78,6 +78,7 @@ pub fn all() -> Vec<Scenario> {
             a_paused_partition_rests_and_goes_on,
             an_empty_poll_returns_in_time;
         transact:
+            an_issued_identity_writes_until_the_next_one_is_issued,
             committed_records_are_seen_and_aborted_ones_are_not,
             offsets_count_with_the_transaction_and_stable_reads_wait,
             a_newer_producer_fences_the_older_one,

@@ -10,6 +10,7 @@
 //! knowledge of when what was killed. All chance comes from one seed.
 
 mod check;
+pub mod cluster;
 mod failure;
 mod limits;
 mod load;
@@ -128,16 +129,17 @@ impl Names {
         }
     }
 
-    fn file(&self, shape: Shape) -> String {
-        let Shape { edges, parallelism } = shape;
+    /// The file of the pipeline; with a table of the counts, where one is wanted.
+    fn file(&self, edges: &str, runtime: &str, table: Option<&str>) -> String {
         let Self { input, counts, sums, means, pipeline } = self;
+        let table = table.map(|table| format!("\n    {table}")).unwrap_or_default();
         // The load stands still for seconds when the broker is killed; with the usual `idle` its
         // records would rightly count as late, and windows could not be compared.
         format!(
             "version: 1
 name: {pipeline}
 edges: {edges}
-runtime: {{ parallelism: {parallelism} }}
+runtime: {runtime}
 source: {{ topic: {input}, idle: 1h }}
 tasks:
   - {{ id: gate, type: forward, to: [seen, plus, mean] }}
@@ -146,8 +148,7 @@ tasks:
   - {{ id: mean, type: average, value: n, window: 1s, to: means }}
 sinks:
   counts:
-    kafka: {{ topic: {counts} }}
-    sqlite: {{ file: counts.db, table: counts, key: [key] }}
+    kafka: {{ topic: {counts} }}{table}
   sums: {{ kafka: {{ topic: {sums} }} }}
   means: {{ kafka: {{ topic: {means} }} }}
 "
@@ -204,8 +205,11 @@ impl World {
     async fn begin(torture: Torture) -> Result<Self, Failure> {
         let site = Site { binary: torture.binary.clone(), dir: torture.dir.clone() };
         let names = Names::new();
-        let shape = schedule::shape(torture.seed);
-        process::write_pipeline(&site.path("pipeline.yaml"), &names.file(shape))?;
+        let Shape { edges, parallelism } = schedule::shape(torture.seed);
+        let runtime = format!("{{ parallelism: {parallelism} }}");
+        let table = "sqlite: { file: counts.db, table: counts, key: [key] }";
+        let text = names.file(edges, &runtime, Some(table));
+        process::write_pipeline(&site.path("pipeline.yaml"), &text)?;
         let (broker, at) = if let Some(at) = torture.subject.cluster() {
             (None, at)
         } else {

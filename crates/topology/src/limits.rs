@@ -19,6 +19,9 @@ pub const TASKS_MAX: usize = 1_000;
 /// Longest task, sink and pipeline name in bytes: two of them and a prefix fit a topic name.
 pub const NAME_BYTES_MAX: usize = 100;
 
+/// Most times that a record may be tried again: beyond that waiting is no way out.
+pub const RETRIES_MAX: u64 = 1_000;
+
 /// Longest topic name in bytes, which is Kafka's bound.
 pub const TOPIC_BYTES_MAX: usize = 249;
 

@@ -16,7 +16,9 @@ pub use outline::{Change, Outline, OutlineError, StoreOutline, compare};
 pub(crate) use topics::{feeders, has_window_start};
 
 use crate::expression::Expression;
-use crate::spec::{Delivery, Form, Format, OnError, Spec, Start, StateSettings, TaskKind};
+use crate::spec::{
+    Delivery, Form, Format, LetterOrder, OnError, Spec, Start, StateSettings, TaskKind,
+};
 
 /// Everything that the engine needs to know.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +47,8 @@ pub struct Plan {
     pub tables: Vec<Table>,
     /// The topic for records that fail, when a task sends some there.
     pub dead_letter: Option<String>,
+    /// What later records of a key do once one of them is a dead letter.
+    pub letters: LetterOrder,
     /// The compacted topic that records plans, slots and stores.
     pub plan_topic: String,
 }
@@ -73,6 +77,8 @@ pub struct Stage {
     pub operators: Vec<Operator>,
     /// The state of its operators.
     pub stores: Vec<Store>,
+    /// Where it keeps what waits behind dead letters; `None` when nothing may wait in it.
+    pub parking: Option<Parking>,
 }
 
 impl Stage {
@@ -183,6 +189,15 @@ pub struct Store {
     pub signature: u64,
 }
 
+/// What a stage needs so that records wait behind a dead letter of their key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parking {
+    /// The compacted topic that says which keys are parked.
+    pub changelog: String,
+    /// The topic by which people say what becomes of them.
+    pub orders: String,
+}
+
 /// A topic with what it needs when it is created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicPlan {
@@ -207,6 +222,10 @@ pub enum TopicRole {
     Changelog,
     /// Records that failed.
     DeadLetter,
+    /// Which keys of a stage are parked.
+    Parked,
+    /// What becomes of parked keys, as people say.
+    Orders,
     /// The plans of this pipeline.
     Plan,
 }
@@ -256,6 +275,7 @@ impl Plan {
             stages,
             tables,
             dead_letter: topics::dead_letter(spec),
+            letters: spec.letters,
             plan_topic: names::plan_topic(spec),
         }
     }

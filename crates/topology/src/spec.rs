@@ -8,6 +8,7 @@
 
 mod cases;
 mod edges;
+mod errors;
 mod full;
 mod interpolate;
 mod legacy;
@@ -66,6 +67,8 @@ pub struct Spec {
     pub sinks: Vec<Sink>,
     /// The topic for records that fail; `None` takes the default name when one is needed.
     pub dead_letter: Option<Located<String>>,
+    /// What later records of a key do once one of them is a dead letter.
+    pub letters: LetterOrder,
     /// Whether every arc becomes a topic.
     pub edges: Edges,
     /// Partitions of the topics that the pipeline creates.
@@ -232,8 +235,10 @@ pub struct Task {
     pub to: Option<Vec<Located<String>>>,
     /// The sources that it reads by name.
     pub from: Vec<Located<String>>,
-    /// What happens to a record that fails.
+    /// What becomes of a record that fails, once it is not tried again.
     pub on_error: OnError,
+    /// How a record that fails is tried again; `None` without `on_error: retry`.
+    pub retry: Option<Retry>,
     /// Partitions of the topics that lead into it, when they differ from the pipeline's.
     pub partitions: Option<Located<u32>>,
     /// The time of records that come in; `None` keeps theirs.
@@ -356,6 +361,46 @@ impl OnError {
             Self::Fail => "fail",
             Self::Skip => "skip",
             Self::DeadLetter => "dead_letter",
+        }
+    }
+}
+
+/// How a record is tried again whose failure may pass with time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// How often, at most.
+    pub limit: u32,
+    /// The first pause in milliseconds; each one is twice as long as the one before.
+    pub backoff_ms: u64,
+    /// The longest pause in milliseconds.
+    pub backoff_max_ms: u64,
+    /// What becomes of it after that, and at once when its failure cannot pass.
+    pub then: OnError,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { limit: 5, backoff_ms: 100, backoff_max_ms: 10_000, then: OnError::Fail }
+    }
+}
+
+/// What later records of a key do once one of them is a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LetterOrder {
+    /// They wait behind it, in the dead-letter topic.
+    #[default]
+    Sequenced,
+    /// They go on, and the key has a gap.
+    Plain,
+}
+
+impl LetterOrder {
+    /// The word of the grammar.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Sequenced => "sequenced",
+            Self::Plain => "plain",
         }
     }
 }

@@ -128,7 +128,11 @@ fn remarks_tell_what_is_worth_knowing() {
         "- { id: a, type: average }\n- { id: b, type: count, to: sink, on_error: dead_letter }";
     check(list, &["note[MS-1050]", "`a`"]);
     check(list, &["note[MS-1052]", "takes 10s"]);
-    check(list, &["note[MS-1054]", "`b`"]);
+    check(list, &["note[MS-1059]", "behind a dead letter of `b`"]);
+    let gap = with_tasks("  - { id: b, type: count, on_error: dead_letter }");
+    check(&format!("{gap}dead_letter: plain\n"), &["note[MS-1054]", "`b`", "leave `plain` out"]);
+    let again = with_tasks("  - { id: b, type: count, on_error: retry }");
+    check(&again, &["note[MS-1060]", "`b` tries nothing again", "`then: fail`"]);
     check(list, &["note[MS-1053]", "exactly once to topic `sink`"]);
     let text = with_tasks("  - { id: a, type: count, window: { size: 1m, every: 10s } }");
     check(&text, &["note[MS-1051]", "counted 6 times"]);

@@ -280,6 +280,38 @@ fn carried(plan: &Plan) -> Vec<String> {
     arcs
 }
 
+#[test]
+fn a_stage_in_which_keys_may_wait_has_topics_for_it() {
+    let text = "version: 1
+name: p
+source: { topic: in }
+tasks:
+  - { id: a, type: forward, to: b }
+  - { id: b, type: count, key: room, on_error: dead_letter, to: c }
+  - { id: c, type: filter, key: hall, where: n > 1, to: sink }
+sink: { kafka: out }
+";
+    // The new key of `b` is made in the stage of `a`, and may fail there.
+    let parked = |text: &str| -> Vec<(String, String)> {
+        let plan = plan(text);
+        let of_stage = |stage: &topology::plan::Stage| {
+            let parking = stage.parking.as_ref()?;
+            for topic in [&parking.changelog, &parking.orders] {
+                let inputs = stage.inputs.iter().map(|input| input.topic.clone()).collect();
+                assert_eq!(plan.topics[topic].partitions, Partitions::AsMostOf(inputs));
+            }
+            Some((parking.changelog.clone(), parking.orders.clone()))
+        };
+        plan.stages.iter().filter_map(of_stage).collect()
+    };
+    let both = |stage: &str| (format!("__ms.p.{stage}-parked"), format!("__ms.p.{stage}-orders"));
+    assert_eq!(parked(text), [both("a"), both("b")]);
+    assert_eq!(plan(text).topics["p.dlq"].config["retention.ms"], "-1");
+    let plain = format!("{text}dlq: plain\n");
+    assert_eq!(parked(&plain), []);
+    assert!(plan(&plain).topics["p.dlq"].config.is_empty());
+}
+
 proptest! {
     #[test]
     fn both_kinds_of_edges_carry_every_arc_once(

@@ -12,7 +12,8 @@ mod validator;
 use proptest::prelude::*;
 use topology::diagnose::{Look, Paint, Sources, render};
 use topology::spec::{
-    Edges, Form, Format, OnError, Spec, Spill, StateSettings, TaskKind, TestStep, parse, upgrade,
+    Edges, Form, Format, LetterOrder, OnError, Retry, Spec, Spill, StateSettings, TaskKind,
+    TestStep, parse, upgrade,
 };
 
 fn problems(text: &str) -> String {
@@ -387,4 +388,56 @@ proptest! {
         }
         prop_assert!(parsed.spec.is_some() || !parsed.diagnostics.is_empty());
     }
+}
+
+const FAILING: &str = "\
+version: 1
+source: in
+on_error: retry
+retry: { limit: 3, backoff: 1s, then: dead_letter }
+tasks:
+  - { id: a, type: forward, to: b }
+  - { id: b, type: forward, on_error: skip, to: c }
+  - { id: c, type: forward, on_error: retry, retry: { backoff: 2s, then: skip }, to: sink }
+sink: { kafka: out }
+dlq: DLQ
+";
+
+#[test]
+fn what_becomes_of_failures_is_said_for_all_tasks_and_for_one() {
+    let read = |dlq: &str| {
+        let sources = Sources::single("p.yaml", &FAILING.replace("DLQ", dlq));
+        let parsed = parse(&sources, &|_| None);
+        assert_eq!(render(&parsed.diagnostics, &sources, Look::Plain, Paint::Off), "");
+        parsed.spec.unwrap()
+    };
+    let spec = read("plain");
+    let rules: Vec<_> = spec.tasks.iter().map(|task| (task.on_error, task.retry)).collect();
+    let then = OnError::DeadLetter;
+    let usual = Retry { limit: 3, backoff_ms: 1_000, backoff_max_ms: 10_000, then };
+    let own = Retry { backoff_ms: 2_000, then: OnError::Skip, ..usual };
+    let expected =
+        [(OnError::DeadLetter, Some(usual)), (OnError::Skip, None), (OnError::Skip, Some(own))];
+    assert_eq!(rules, expected);
+    let letters = |dlq: &str| {
+        let spec = read(dlq);
+        (spec.dead_letter.map(|topic| topic.value), spec.letters)
+    };
+    assert_eq!(letters("plain"), (None, LetterOrder::Plain));
+    assert_eq!(letters("lost"), (Some("lost".to_owned()), LetterOrder::Sequenced));
+    let both = "{ topic: plain, order: plain }";
+    assert_eq!(letters(both), (Some("plain".to_owned()), LetterOrder::Plain));
+}
+
+#[test]
+fn retries_that_cannot_be_meant_are_told() {
+    let with = |from: &str, to: &str| problems(&FAILING.replace("DLQ", "plain").replace(from, to));
+    let told = with("on_error: skip", "on_error: skip, retry: { limit: 2 }");
+    assert!(told.contains("task `b` has `retry`, and its `on_error` is skip"), "{told}");
+    let told = with("backoff: 1s", "backoff: 1m");
+    assert!(told.contains("`backoff` is longer than `backoff_max`"), "{told}");
+    let told = with("limit: 3", "limit: 0");
+    assert!(told.contains("MS-1016"), "{told}");
+    let told = with("then: skip", "then: retry");
+    assert!(told.contains("`then` is one of fail, skip, dead_letter"), "{told}");
 }

@@ -25,7 +25,7 @@ fn path(name: &str) -> PathBuf {
 /// Sixty batches with an aborted and an open transaction among them.
 fn written(clean: bool) -> MemoryDisk {
     let disk = MemoryDisk::new();
-    let mut store = open(&disk);
+    let mut store = Store::open_without_journal(&disk);
     let log = store.log("orders-0", config());
     for round in 0..60 {
         let by = match round {
@@ -128,7 +128,7 @@ fn a_torn_tail_is_cut_at_the_last_whole_batch_and_reported() {
     let len = file.len().unwrap();
     for cut in 1..74 {
         file.set_len(len - cut).unwrap();
-        let mut store = open(&disk);
+        let mut store = Store::open_without_journal(&disk);
         let torn = store.report.cuts.clone();
         let log = store.log("orders-0", config());
         assert_eq!(values(&log.reader).len(), 59, "cut by {cut}");
@@ -189,7 +189,7 @@ fn a_newer_format_and_a_foreign_topic_are_refused() {
     let meta = Path::new("log/meta.properties");
     let text = String::from_utf8(disk.read(meta).unwrap().to_vec()).unwrap();
     assert!(text.contains("version=1\n") && text.contains("node.id=1\n"), "{text}");
-    let newer = text.replace("millstream.format=1", "millstream.format=2");
+    let newer = text.replace("millstream.format=2", "millstream.format=3");
     disk.replace(meta, newer.as_bytes()).unwrap();
     let clock = Arc::new(base::clock::ManualClock::at(0));
     let options = crate::store::options(Arc::new(disk.clone()), PathBuf::from("log"), &clock);

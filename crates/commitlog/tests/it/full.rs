@@ -50,7 +50,7 @@ fn a_full_disk_refuses_appends_and_nothing_else() {
 #[test]
 fn recovery_needs_no_room() {
     let disk = MemoryDisk::new();
-    let mut store = open(&disk);
+    let mut store = Store::open_without_journal(&disk);
     let config = LogConfig { segment_bytes: 300, ..LogConfig::default() };
     let log = store.log("orders-0", config);
     for round in 0..20 {
@@ -89,7 +89,7 @@ fn clients_are_turned_away_before_the_disk_is_full_and_coordinators_later() {
 #[test]
 fn a_failed_flush_ends_the_log_until_the_next_start() {
     let disk = MemoryDisk::new();
-    let mut store = open(&disk);
+    let mut store = Store::open_without_journal(&disk);
     let log = store.log("orders-0", LogConfig::default());
     let other = store.log("orders-1", LogConfig::default());
     store.append(log.id, plain(&["a"])).unwrap();

@@ -8,6 +8,7 @@ mod cleaner_model;
 mod cleaner_rules;
 mod damage;
 mod full;
+mod journal;
 mod model;
 mod producers;
 mod store;

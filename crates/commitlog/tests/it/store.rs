@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use base::clock::ManualClock;
-use base::disk::{Disk, RealDisk};
+use base::disk::{Disk, MemoryDisk, RealDisk};
 use base::rng::{Random, SystemRandom};
 use base::uuid::Uuid;
 use bytes::Bytes;
@@ -75,6 +75,7 @@ pub(crate) fn options(disk: Arc<dyn Disk>, dir: PathBuf, clock: &Arc<ManualClock
         cluster_id: Uuid([1; 16]),
         directory_id: Uuid([2; 16]),
         node_id: 1,
+        journal_bytes: commitlog::limits::JOURNAL_BYTES_MAX,
     }
 }
 
@@ -82,6 +83,15 @@ impl Store {
     pub(crate) fn open(disk: Arc<dyn Disk>, dir: PathBuf) -> Self {
         let clock = Arc::new(ManualClock::at(1_700_000_000_000));
         Self::with(options(disk, dir, &clock), clock)
+    }
+
+    /// A store that flushes each log's own file.
+    pub(crate) fn open_without_journal(disk: &MemoryDisk) -> Self {
+        let clock = Arc::new(ManualClock::at(1_700_000_000_000));
+        let disk = Arc::new(disk.clone());
+        let options =
+            StoreOptions { journal_bytes: 0, ..options(disk, PathBuf::from("log"), &clock) };
+        Self::with(options, clock)
     }
 
     pub(crate) fn with(options: StoreOptions, clock: Arc<ManualClock>) -> Self {

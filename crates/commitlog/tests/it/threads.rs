@@ -148,7 +148,10 @@ impl LogEvents for SlowDisk {
 /// A store whose flusher has a thread, on a disk whose flushes take a time; closed at the end.
 fn with_thread(flush_ms: u64, work: impl FnOnce(&Queue, &SlowDisk, LogId)) {
     let clock = Arc::new(ManualClock::at(1_700_000_000_000));
-    let options = options(Arc::new(MemoryDisk::new()), PathBuf::from("log"), &clock);
+    let options = StoreOptions {
+        journal_bytes: 0,
+        ..options(Arc::new(MemoryDisk::new()), PathBuf::from("log"), &clock)
+    };
     let flushed_by = Mutex::default();
     let events = Arc::new(SlowDisk { clock: Arc::clone(&clock), flush_ms, flushed_by });
     let (flusher, queue, _) = Flusher::open(options, Arc::clone(&events) as _).unwrap();

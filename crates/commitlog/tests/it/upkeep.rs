@@ -85,7 +85,7 @@ fn a_removed_log_is_gone_at_once_and_its_name_is_free() {
 #[test]
 fn one_round_flushes_each_file_once() {
     let disk = MemoryDisk::new();
-    let mut store = open(&disk);
+    let mut store = Store::open_without_journal(&disk);
     let logs =
         [store.log("orders-0", LogConfig::default()), store.log("orders-1", LogConfig::default())];
     logs.iter().for_each(|log| drop(store.append(log.id, plain(&["first"]))));

@@ -1,8 +1,9 @@
-//! `millstream pipeline`: what can be said of a pipeline without running it.
+//! `millstream pipeline`: what can be said of a pipeline, and what a cluster is to do with it.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use coordination::request::Ask;
 use topology::diagnose::{Diagnostic, Look, Paint, Sources, render, render_json};
 use topology::graph::{Ink, Picture, dot, draw, mermaid};
 use topology::lint::Loaded;
@@ -14,10 +15,14 @@ use crate::message::{Exit, Failure};
 use crate::pipeline_file;
 use crate::terminal::Stream;
 
+use standing::Scope;
+
+mod control;
 mod init;
 mod outline;
 mod rehearse;
 mod reset;
+mod standing;
 
 /// Options of the command.
 #[derive(Debug, Args)]
@@ -33,6 +38,8 @@ mod reset;
   millstream pipeline explain pipeline.yaml         its stages, topics and groups
   millstream pipeline test pipeline.yaml
   millstream pipeline reset pipeline.yaml --task mean
+  millstream pipeline apply pipeline.yaml           on the task managers of a cluster
+  millstream pipeline status
   millstream pipeline upgrade tasks.yaml config.yaml > pipeline.yaml"
 )]
 pub(crate) struct PipelineArgs {
@@ -54,6 +61,20 @@ enum Action {
     Test(rehearse::TestArgs),
     /// Forget what a pipeline has done: its state and its positions.
     Reset(reset::ResetArgs),
+    /// Let a cluster run it, or run it by another file from now on.
+    Apply(control::ApplyArgs),
+    /// List the pipelines of a cluster.
+    List(standing::StandingArgs),
+    /// Show who runs what of the pipelines of a cluster.
+    Status(standing::StandingArgs),
+    /// Let a pipeline of a cluster rest; its positions and its state stay.
+    Pause(control::JobArgs),
+    /// Let a pipeline that rests, has been stopped or has failed go on.
+    Resume(control::JobArgs),
+    /// End a pipeline of a cluster; its positions and its state stay.
+    Stop(control::JobArgs),
+    /// Let all slots of a pipeline begin anew, from what is committed.
+    Restart(control::JobArgs),
     /// Write a file of the old form in the new one.
     Upgrade(UpgradeArgs),
 }
@@ -125,10 +146,16 @@ impl PipelineArgs {
         match &self.action {
             Action::Lint(args) => args.json || args.output == LintForm::Json,
             Action::Test(args) => args.json,
+            Action::List(args) | Action::Status(args) => args.json,
             Action::Init(_)
             | Action::Graph(_)
             | Action::Explain(_)
             | Action::Upgrade(_)
+            | Action::Apply(_)
+            | Action::Pause(_)
+            | Action::Resume(_)
+            | Action::Stop(_)
+            | Action::Restart(_)
             | Action::Reset(_) => false,
         }
     }
@@ -140,8 +167,20 @@ impl PipelineArgs {
 
     /// Puts the flags over the other settings.
     pub(crate) fn settle(&self, settings: &mut Settings) {
-        if let Action::Reset(args) = &self.action {
-            args.settle(settings);
+        match &self.action {
+            Action::Reset(args) => args.settle(settings),
+            Action::Apply(args) => args.settle(settings),
+            Action::List(args) | Action::Status(args) => args.settle(settings),
+            Action::Pause(args)
+            | Action::Resume(args)
+            | Action::Stop(args)
+            | Action::Restart(args) => args.settle(settings),
+            Action::Init(_)
+            | Action::Lint(_)
+            | Action::Graph(_)
+            | Action::Explain(_)
+            | Action::Test(_)
+            | Action::Upgrade(_) => {}
         }
     }
 }
@@ -153,6 +192,13 @@ pub(crate) fn run(args: &PipelineArgs, stage: &mut Stage) -> Result<Exit, Failur
         Action::Lint(lint) => return run_lint(lint, stage),
         Action::Test(args) => return rehearse::run(args, stage),
         Action::Reset(args) => return reset::run(args, stage),
+        Action::Apply(args) => return control::apply(args, stage),
+        Action::List(args) => return standing::show(args, Scope::Pipelines, stage),
+        Action::Status(args) => return standing::show(args, Scope::Slots, stage),
+        Action::Pause(args) => return control::put(Ask::Pause { job: args.job() }, stage),
+        Action::Resume(args) => return control::put(Ask::Resume { job: args.job() }, stage),
+        Action::Stop(args) => return control::put(Ask::Stop { job: args.job() }, stage),
+        Action::Restart(args) => return control::put(Ask::Restart { job: args.job() }, stage),
         Action::Graph(_) => graph,
         Action::Explain(_) => |loaded, _, _| Ok(outline::text(&loaded.spec)),
         Action::Upgrade(_) => |loaded, _, _| upgraded(&loaded.spec),
@@ -169,7 +215,14 @@ pub(crate) fn run(args: &PipelineArgs, stage: &mut Stage) -> Result<Exit, Failur
 impl PipelineArgs {
     fn files(&self) -> &[PathBuf] {
         match &self.action {
-            Action::Init(_) => &[],
+            Action::Init(_)
+            | Action::List(_)
+            | Action::Status(_)
+            | Action::Pause(_)
+            | Action::Resume(_)
+            | Action::Stop(_)
+            | Action::Restart(_) => &[],
+            Action::Apply(args) => args.files(),
             Action::Lint(args) => &args.file.files,
             Action::Graph(args) => &args.file.files,
             Action::Explain(args) => &args.file.files,

@@ -125,6 +125,35 @@ codes! {
     TASK_WITHOUT_STATE = "MS-3010", "the task keeps no state",
         "Only tasks that remember something per key (count, average) have state that can be \
          reset. Without --task the whole pipeline is reset.";
+    NO_JOB = "MS-3011", "the cluster has no such pipeline",
+        "Nothing of this name was applied to the cluster, or it has no room for more. \
+         `millstream pipeline list` shows what there is, and `millstream pipeline apply FILE` adds \
+         to it.";
+    NOTHING_TO_DO = "MS-3012", "the pipeline is as it should become",
+        "It was paused, stopped or running already. Nothing was changed; \
+         `millstream pipeline status` shows how it is.";
+    NOT_ON_TASK_MANAGERS = "MS-3013", "task managers do not run this",
+        "Gateways measure one machine, and tables of SQLite and state on disk (`spill: disk`) lie \
+         in files of one machine: a cluster that moves its work about cannot have them. Run the \
+         file with `millstream run`, or let another pipeline fill the topic, or read it, there; \
+         without `spill: disk` the state is kept in memory.";
+    NO_LEADER = "MS-3014", "no job manager has answered",
+        "The request lies in the log. A job manager that comes to lead within the hour still \
+         carries it out. `millstream jobmanager` starts one.";
+    OTHER_PROTOCOL = "MS-3015", "the cluster speaks another protocol between its nodes",
+        "The cluster is led by a program of another version, whose nodes could misunderstand \
+         this one's. Let all nodes run one version; the jobs stay as they are meanwhile.";
+    ID_TAKEN = "MS-3016", "another process has the id of this node",
+        "Two nodes were started with one id, and the later one stays: its slots would fence \
+         those of the other. Give each node an id of its own with --id.";
+    KEY_NOT_PARKED = "MS-3017", "the key is not parked",
+        "No record of this key waits behind a dead letter at the task: it never did, or all of \
+         them have left. `millstream dlq list FILE` shows the keys that wait; a key that is no \
+         text is written in hexadecimal digits.";
+    LETTERS_WITHOUT_ORDER = "MS-3018", "no key waits behind dead letters",
+        "With `dead_letter: plain`, or when no task says `on_error: dead_letter`, no record waits \
+         behind another one, so there is nothing to be released, replayed or dropped. The letters \
+         are records of a topic, and `millstream produce` puts them into a source again.";
     STATE_LIMIT = "MS-3020", "the state takes more memory than it may",
         "What the tasks of the pipeline remember per key has come to its limit in this process: \
          `memory_limit` of the file's `runtime: { state: ... }`, 1GiB when it names none. \

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod bench;
+mod cluster;
+mod dlq;
 mod example;
 mod help;
 mod messages;

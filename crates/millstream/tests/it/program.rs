@@ -67,9 +67,9 @@ pub(crate) fn run(args: &[&str]) -> Ended {
     program(args).output().unwrap().into()
 }
 
-/// A log that runs until it is dropped.
+/// A log that runs until it is dropped; one of others is only spoken to.
 pub(crate) struct Log {
-    child: Child,
+    child: Option<Child>,
     pub(crate) address: String,
     // Removed after the log has ended, because fields are dropped after `drop`.
     pub(crate) folder: Folder,
@@ -96,11 +96,17 @@ impl Log {
         BufReader::new(output).read_line(&mut line).unwrap();
         let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(ready["pid"], child.id());
-        Self { child, address: ready["listening"].as_str().unwrap().to_owned(), folder }
+        let address = ready["listening"].as_str().unwrap().to_owned();
+        Self { child: Some(child), address, folder }
+    }
+
+    /// A log that somebody else runs.
+    pub(crate) fn of_others(address: String) -> Self {
+        Self { child: None, address, folder: Folder::new() }
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.as_ref().unwrap().id()
     }
 
     /// A command that speaks to this log.
@@ -139,14 +145,16 @@ impl Log {
     /// Asks the log to end, and waits for it.
     pub(crate) fn stop(&mut self, signal: &str) -> ExitStatus {
         send_signal(self.pid(), signal);
-        self.child.wait().unwrap()
+        self.child.as_mut().unwrap().wait().unwrap()
     }
 }
 
 impl Drop for Log {
     fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
+        if let Some(child) = &mut self.child {
+            drop(child.kill());
+            drop(child.wait());
+        }
     }
 }
 

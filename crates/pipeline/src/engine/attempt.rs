@@ -1,38 +1,30 @@
 //! One attempt to run a plan, from the claim to the end.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use client::ClientError;
 use client::admin::OffsetAt;
-use client::options::{ConsumerOptions, Isolation, TransactionalOptions};
+use client::options::{Isolation, TransactionalOptions};
 use runtime::channel::{self, Sender, WatchReceiver, WatchSender};
 use runtime::task::{self, Task as RunningTask};
 use runtime::timer;
 use topology::plan::InputKind;
-use topology::spec::{Delivery, Start};
+use topology::spec::Delivery;
 use tracing::info;
 
-use super::code::StageCode;
 use super::error::EngineError;
+use super::host::Host;
 use super::ledger::{self, Ledger, transactional_id};
-use super::memory::MemoryShare;
-use super::purge::Purge;
-use super::restore::{Aids, restore};
-use super::runner::{Mode, Shared, spill_dir};
-use super::slot::{Order, Slot, SlotEnd, SlotParts, StateTrouble};
+use super::runner::{Mode, Shared};
+use super::slot::{Order, SlotEnd};
 use super::snapshot::keeper::{Keeper, KeeperParts, StateFolder};
-use super::store::Shelves;
 use super::table::{self, FeederParts, Goal};
-use super::task::{Position, Task};
-use super::topics::{self, Counts, tasks_of};
-use super::view::SlotView;
+use super::task::Task;
+use super::topics::{self, Counts};
 use super::writer::Writer;
-use crate::limits::{
-    CLAIM_LOOK_MS, DRAIN_LOOK_MS, DRAIN_MS_MAX, RESTORE_SILENCE_MS_MAX, SLOT_ORDERS_MAX,
-    SPILL_FILES_PART,
-};
+use crate::limits::{CLAIM_LOOK_MS, DRAIN_LOOK_MS, DRAIN_MS_MAX};
 
 type Places = BTreeMap<(String, i32), i64>;
 
@@ -110,9 +102,21 @@ impl<'a> Attempt<'a> {
             writers.push(writer(shared, slot).await?);
         }
         check_claim(shared).await?;
-        let tasks = self.tasks().await?;
+        let host = Host {
+            client: &shared.client,
+            clock: &shared.clock,
+            plan: &shared.plan,
+            counts: &self.counts,
+            state: shared.state.as_ref(),
+            room: &shared.room,
+            progress: &shared.restore,
+        };
+        let mut begun = host.tasks(|_, _| true).await?;
+        if let Some(writer) = writers.first_mut() {
+            begun.keep(writer).await?;
+        }
         shared.enter("restoring");
-        let tasks = restore(&aids(shared, &tasks).await?, tasks).await?;
+        let tasks = host.restore(begun.tasks).await?;
         let restored = shared.restore.records();
         if restored > 0 {
             info!(pipeline = %shared.plan.pipeline, records = restored, "state restored");
@@ -124,118 +128,15 @@ impl<'a> Attempt<'a> {
         }
         let mut views = Vec::new();
         for (slot, writer) in (0..slots).zip(writers) {
-            let (sender, orders) = channel::mailbox(SLOT_ORDERS_MAX);
-            let view: Arc<Mutex<SlotView>> = Arc::default();
-            views.push(Arc::clone(&view));
-            let parts = SlotParts {
-                tasks: by_slot.remove(&slot).unwrap_or_default(),
-                writer,
-                consumer: shared.client.consumer(ConsumerOptions {
-                    isolation: Isolation::ReadCommitted,
-                    ..ConsumerOptions::default()
-                }),
-                orders,
-                view,
-                clock: Arc::clone(&shared.clock),
-                commit_interval_ms: shared.plan.commit_interval_ms,
-                keeper: shared.state.clone().map(|folder| keeper(shared, folder)),
-                purge: Purge::new(shared.client.clone(), Arc::clone(&shared.clock)),
-                memory: MemoryShare::new(&shared.memory),
-            };
-            let running = Slot::new(parts).await?;
-            self.orders.push(sender);
-            self.slots.push(task::spawn("slot", running.run()));
+            let tasks = by_slot.remove(&slot).unwrap_or_default();
+            let keeper = shared.state.clone().map(|folder| keeper(shared, folder));
+            let opened = host.open(tasks, writer, keeper).await?;
+            views.push(opened.view);
+            self.orders.push(opened.orders);
+            self.slots.push(task::spawn("slot", opened.slot.run()));
         }
         *shared.slots.lock().expect("no holder of the slots panics") = views;
         Ok(())
-    }
-
-    /// All tasks at their positions, without state.
-    async fn tasks(&self) -> Result<Vec<Task>, EngineError> {
-        let shared = self.shared;
-        let now_ms = shared.clock.steady_ms();
-        let mut tasks = Vec::new();
-        for (index, code) in StageCode::all(&shared.plan).into_iter().enumerate() {
-            let code = Arc::new(code);
-            let siblings = tasks_of(&shared.plan, index, &self.counts);
-            let positions = self.positions(&code).await?;
-            let reporters: Vec<usize> = self.reporters(&code);
-            for partition in 0..siblings {
-                let inputs = code.stage.inputs.iter();
-                let at = inputs.map(|input| {
-                    let place = (input.topic.clone(), partition);
-                    positions.get(&place).map(|offset| Position::at(*offset, now_ms))
-                });
-                let place = (index, partition, siblings);
-                tasks.push(Task::new(Arc::clone(&code), place, at.collect(), reporters.clone()));
-            }
-        }
-        Ok(tasks)
-    }
-
-    /// How many tasks tell the time of each input.
-    fn reporters(&self, code: &StageCode) -> Vec<usize> {
-        let inputs = code.stage.inputs.iter();
-        let reporters = inputs.map(|input| match &input.kind {
-            InputKind::Source(_) => 1,
-            InputKind::Edge { from, .. } => {
-                let stages = &self.shared.plan.stages;
-                let writer = stages.iter().position(|stage| {
-                    stage.operators.iter().any(|operator| operator.task == *from)
-                });
-                let tasks = writer.map_or(1, |at| tasks_of(&self.shared.plan, at, &self.counts));
-                usize::try_from(tasks).unwrap_or(1)
-            }
-        });
-        reporters.collect()
-    }
-
-    /// Where a stage goes on: its committed offsets, or where its sources say.
-    async fn positions(&self, code: &StageCode) -> Result<Places, EngineError> {
-        let admin = self.shared.client.admin();
-        let places: Vec<(&str, i32)> = code
-            .stage
-            .inputs
-            .iter()
-            .flat_map(|input| {
-                let count = self.counts.get(&input.topic).copied().unwrap_or(0);
-                (0..count).map(|partition| (input.topic.as_str(), partition))
-            })
-            .collect();
-        let group = &code.stage.group;
-        let committed = admin.committed_offsets(group, Some(&places), true).await?;
-        let mut positions = Places::new();
-        for (place, found) in committed {
-            if found.offset >= 0 {
-                positions.insert(place, found.offset);
-            }
-        }
-        for input in &code.stage.inputs {
-            let at = match &input.kind {
-                InputKind::Source(source) if source.start == Start::Latest => OffsetAt::Latest,
-                InputKind::Source(_) | InputKind::Edge { .. } => OffsetAt::Earliest,
-            };
-            let new: Vec<(&str, i32)> = places
-                .iter()
-                .filter(|(topic, partition)| {
-                    *topic == input.topic
-                        && !positions.contains_key(&((*topic).to_owned(), *partition))
-                })
-                .copied()
-                .collect();
-            if !new.is_empty() {
-                let found = admin.list_offsets(&new, at, Isolation::ReadUncommitted).await?;
-                if at == OffsetAt::Latest {
-                    // What comes while nobody runs is to be read too, so the place is kept.
-                    let kept = found
-                        .iter()
-                        .map(|((topic, partition), it)| (topic.as_str(), *partition, it.offset));
-                    admin.commit_offsets(group, &kept.collect::<Vec<_>>()).await?;
-                }
-                positions.extend(found.into_iter().map(|(place, it)| (place, it.offset)));
-            }
-        }
-        Ok(positions)
     }
 
     fn start_feeders(&mut self) {
@@ -350,9 +251,10 @@ impl<'a> Attempt<'a> {
         slots.iter().all(|slot| {
             let view = slot.lock().expect("no holder of a slot's view panics");
             let mut inputs = view.inputs.iter().filter(|((of, _), _)| *of == stage);
-            inputs.all(|((_, place), input)| {
-                goal.get(place).is_none_or(|end| input.committed >= *end)
-            })
+            !view.busy.contains(&stage)
+                && inputs.all(|((_, place), input)| {
+                    goal.get(place).is_none_or(|end| input.committed >= *end)
+                })
         })
     }
 
@@ -423,45 +325,6 @@ async fn writer(shared: &Shared, slot: u32) -> Result<Writer, ClientError> {
     Ok(Writer::ExactlyOnce(Box::new(producer)))
 }
 
-/// What the restore of these tasks may make use of.
-async fn aids(shared: &Shared, tasks: &[Task]) -> Result<Aids, EngineError> {
-    let stores = tasks.iter().map(|task| task.stores().count()).sum::<usize>();
-    let silence_ms = shared.state.as_ref().map(|folder| folder.silence_ms_max);
-    Ok(Aids {
-        client: shared.client.clone(),
-        clock: Arc::clone(&shared.clock),
-        pipeline: shared.plan.pipeline.clone(),
-        folder: shared.state.clone(),
-        shelves: shelves(shared, stores.max(1)).await?,
-        fingerprint: shared.plan.fingerprint(),
-        memory: Arc::clone(&shared.memory),
-        progress: Arc::clone(&shared.restore),
-        silence: Duration::from_millis(silence_ms.unwrap_or(RESTORE_SILENCE_MS_MAX)),
-    })
-}
-
-/// Where state lies on disk, opened at the first start, and the memory of each store in bytes.
-async fn shelves(shared: &Shared, stores: usize) -> Result<Option<(Shelves, usize)>, EngineError> {
-    let (Some(folder), Some(dir)) = (&shared.state, spill_dir(&shared.plan, shared.state.as_ref()))
-    else {
-        return Ok(None);
-    };
-    let limit_bytes = shared.plan.state.memory_limit_bytes;
-    let files_bytes = limit_bytes / SPILL_FILES_PART;
-    let tables_bytes = usize::try_from(limit_bytes - files_bytes).unwrap_or(usize::MAX);
-    let known = shared.shelves.lock().expect("no holder of the shelves panics").clone();
-    let shelves = match known {
-        Some(shelves) => shelves,
-        None => {
-            let disk = Arc::clone(&folder.disk);
-            let parts = (files_bytes, base::cast::u64_of(stores));
-            task::blocking(move || Shelves::open(&*disk, &dir, parts)).await?
-        }
-    };
-    *shared.shelves.lock().expect("no holder of the shelves panics") = Some(shelves.clone());
-    Ok(Some((shelves, tables_bytes / stores)))
-}
-
 fn keeper(shared: &Shared, folder: StateFolder) -> Keeper {
     Keeper::new(KeeperParts {
         folder,
@@ -481,8 +344,7 @@ fn end_of(end: Option<SlotEnd>) -> Result<(), EngineError> {
         Some(SlotEnd::Lost(error)) => Err(EngineError::Client(error)),
         Some(SlotEnd::OutOfRange(error)) => Err(EngineError::OutOfRange(error)),
         Some(SlotEnd::TooLarge(reason)) => Err(EngineError::TooLarge(reason)),
-        Some(SlotEnd::State(StateTrouble::Full(over))) => Err(EngineError::StateLimit(over)),
-        Some(SlotEnd::State(StateTrouble::Disk(error))) => Err(error.into()),
+        Some(SlotEnd::State(trouble)) => Err(trouble.into()),
     }
 }
 

@@ -4,13 +4,16 @@
 //! for one partition; [`Desk`] is what a run needs at hand. A task that makes a new value writes
 //! it into a scratch buffer and passes it on borrowed, so that a record costs no allocation.
 
+mod failing;
+
 use base::cast;
 use protocol::record::{HeaderRef, Headers};
 use topology::expression::{Expression, NoHeaders, RecordFacts, rebuild};
 use topology::json::{self, Number, Path};
 use topology::spec::{Emit, Form, OnError, TaskKind, Window};
 
-use super::flow::{Failed, Flow, Halt, Out, Outlet, RecordFailure, shown};
+use super::flow::{Flow, Halt, Out, Outlet, shown};
+use super::parking::Parking;
 use super::render;
 use super::state::{Aged, Mean};
 use super::store::{Layout, StateStore as _, Store, split_key};
@@ -60,6 +63,8 @@ pub(crate) struct Chain {
     pub(crate) form: Form,
     /// The output for records that fail, when any task parks them.
     pub(crate) dead_letter: Option<usize>,
+    /// Whether later records of a key wait behind one that was parked.
+    pub(crate) is_sequenced: bool,
 }
 
 /// What a stateful task remembers.
@@ -78,6 +83,8 @@ pub(crate) struct ChainState {
     pub(crate) nodes: Vec<NodeState>,
     /// The time up to which each task has closed its windows.
     pub(crate) closed_ms: Vec<i64>,
+    /// The keys that are parked.
+    pub(crate) parking: Parking,
 }
 
 impl ChainState {
@@ -97,7 +104,7 @@ impl ChainState {
         };
         let nodes: Vec<_> = chain.nodes.iter().map(state).collect();
         let closed_ms = vec![NO_TIME; nodes.len()];
-        Self { nodes, closed_ms }
+        Self { nodes, closed_ms, parking: Parking::default() }
     }
 }
 
@@ -119,7 +126,7 @@ pub(crate) struct Desk<'d> {
 }
 
 /// A failure before it is known what becomes of it.
-type Reason = String;
+pub(crate) type Reason = String;
 
 impl Chain {
     /// Runs a record through a task and all that follow it.
@@ -131,16 +138,17 @@ impl Chain {
         desk: &mut Desk<'_>,
     ) -> Result<(), Halt> {
         desk.counters[at].records_in += 1;
+        let spot = self.spot(at);
+        if state.parking.holds(spot.place, flow.facts.key) {
+            return self.wait_behind(spot, &flow, state, desk);
+        }
         let mut scratch = desk.scratch.pop().unwrap_or_default();
         scratch.clear();
         let done = self.work(at, flow, &mut scratch, state, desk);
         desk.scratch.push(scratch);
         match done {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(reason)) => {
-                let node = &self.nodes[at];
-                self.failed((at, &node.id), node.on_error, &flow, reason, desk)
-            }
+            Ok(Err(reason)) => self.failed(spot, &flow, reason, state, desk),
             Err(halt) => Err(halt),
         }
     }
@@ -207,7 +215,7 @@ impl Chain {
             match target {
                 Target::Node(next) => self.run(*next, flow, state, desk)?,
                 Target::Output(output) => emit(*output, &flow, flow.facts.key, desk)?,
-                Target::Rekeyed(rekeyed) => self.emit_rekeyed(at, rekeyed, &flow, desk)?,
+                Target::Rekeyed(rekeyed) => self.emit_rekeyed(at, rekeyed, &flow, state, desk)?,
             }
         }
         Ok(Ok(()))
@@ -219,19 +227,37 @@ impl Chain {
         at: usize,
         to: &Rekeyed,
         flow: &Flow<'_>,
+        state: &mut ChainState,
         desk: &mut Desk<'_>,
     ) -> Result<(), Halt> {
-        let expression = &to.key;
+        let spot = self.way_out(at, to);
+        // The new key of a record that has none is not known, so its old one keeps the order.
+        if state.parking.holds(spot.place, flow.facts.key) {
+            return self.wait_behind(spot, flow, state, desk);
+        }
+        match self.rekey(to, flow, desk)? {
+            Ok(()) => Ok(()),
+            Err(reason) => self.failed(spot, flow, reason, state, desk),
+        }
+    }
+
+    /// The same, if the new key can be made.
+    fn rekey(
+        &self,
+        to: &Rekeyed,
+        flow: &Flow<'_>,
+        desk: &mut Desk<'_>,
+    ) -> Result<Result<(), Reason>, Halt> {
         let mut key = desk.scratch.pop().unwrap_or_default();
         key.clear();
-        let reason = match expression.evaluate(&flow.facts) {
-            Ok(value) if value.write_key(&mut key) => None,
-            Ok(_) => Some(format!("the key `{}` is null", expression.text())),
-            Err(error) => Some(error.to_string()),
+        let made = match to.key.evaluate(&flow.facts) {
+            Ok(value) if value.write_key(&mut key) => Ok(()),
+            Ok(_) => Err(format!("the key `{}` is null", to.key.text())),
+            Err(error) => Err(error.to_string()),
         };
-        let done = match reason {
-            None => emit(to.output, flow, Some(&key), desk),
-            Some(reason) => self.failed((at, &to.reader), to.on_error, flow, reason, desk),
+        let done = match made {
+            Ok(()) => emit(to.output, flow, Some(&key), desk).map(Ok),
+            Err(reason) => Ok(Err(reason)),
         };
         desk.scratch.push(key);
         done
@@ -324,6 +350,11 @@ impl Chain {
         done
     }
 
+    /// Whether it closes windows as time passes.
+    pub(crate) fn has_windows(&self) -> bool {
+        self.nodes.iter().any(|node| node.kind.window().is_some())
+    }
+
     /// Closes every window that the time has passed, task by task, so that what a task gives
     /// still finds the windows of the next one open.
     pub(crate) fn close(
@@ -402,88 +433,13 @@ impl Chain {
             let flow = Flow { facts, headers: Headers::NONE };
             result = self.pass_on(at, flow, state, desk);
             if let Ok(Err(reason)) = &result {
-                let node = &self.nodes[at];
-                let at = (at, node.id.as_str());
-                result = self.failed(at, node.on_error, &flow, reason.clone(), desk).map(Ok);
+                let reason = reason.clone();
+                result = self.failed(self.spot(at), &flow, reason, state, desk).map(Ok);
             }
         }
         desk.scratch.push(key);
         desk.scratch.push(value);
         result.map(|_| ())
-    }
-
-    /// Does with a record that cannot even enter a task what the task says.
-    pub(crate) fn reject(
-        &self,
-        at: usize,
-        flow: &Flow<'_>,
-        reason: String,
-        desk: &mut Desk<'_>,
-    ) -> Result<(), Halt> {
-        let node = &self.nodes[at];
-        desk.counters[at].records_in += 1;
-        self.failed((at, &node.id), node.on_error, flow, reason, desk)
-    }
-
-    /// Does with a failed record what its task says.
-    fn failed(
-        &self,
-        (at, task): (usize, &str),
-        on_error: OnError,
-        flow: &Flow<'_>,
-        reason: Reason,
-        desk: &mut Desk<'_>,
-    ) -> Result<(), Halt> {
-        let (key, value) = (flow.facts.key, flow.facts.value);
-        desk.outlet.failed(&Failed { task, reason: &reason, key, value, on_error });
-        match (on_error, self.dead_letter) {
-            (OnError::Skip, _) => {
-                desk.counters[at].skipped += 1;
-                Ok(())
-            }
-            (OnError::DeadLetter, Some(output)) => {
-                desk.counters[at].parked += 1;
-                self.park(output, task, flow, &reason, desk)
-            }
-            (OnError::Fail, _) | (OnError::DeadLetter, None) => Err(Halt::Record(RecordFailure {
-                task: task.to_owned(),
-                reason,
-                topic: flow.facts.topic.to_owned(),
-                partition: flow.facts.partition,
-                offset: flow.facts.offset,
-                key: flow.facts.key.map(shown),
-            })),
-        }
-    }
-
-    /// Writes a record that fails to the dead-letter topic, with what is needed to find out why.
-    fn park(
-        &self,
-        output: usize,
-        task: &str,
-        flow: &Flow<'_>,
-        reason: &str,
-        desk: &mut Desk<'_>,
-    ) -> Result<(), Halt> {
-        let facts = &flow.facts;
-        let (partition, offset) = (facts.partition.to_string(), facts.offset.to_string());
-        let told: [HeaderRef<'_>; 6] = [
-            (b"millstream-pipeline", Some(self.pipeline.as_bytes())),
-            (b"millstream-task", Some(task.as_bytes())),
-            (b"millstream-reason", Some(reason.as_bytes())),
-            (b"millstream-topic", Some(facts.topic.as_bytes())),
-            (b"millstream-partition", Some(partition.as_bytes())),
-            (b"millstream-offset", Some(offset.as_bytes())),
-        ];
-        let headers: Vec<HeaderRef<'_>> = flow.headers.iter().chain(told).collect();
-        let out = Out {
-            key: facts.key,
-            value: facts.value,
-            timestamp_ms: facts.timestamp_ms,
-            headers: &headers,
-            from_partition: facts.partition,
-        };
-        Ok(desk.outlet.emit(output, out)?)
     }
 }
 

@@ -164,7 +164,13 @@ mod tests {
             ttl_ms: None,
             to: vec![],
         };
-        Chain { pipeline: "p".to_owned(), nodes: vec![node], form: Form::Full, dead_letter: None }
+        Chain {
+            pipeline: "p".to_owned(),
+            nodes: vec![node],
+            form: Form::Full,
+            dead_letter: None,
+            is_sequenced: false,
+        }
     }
 
     fn windowed() -> Chain {

@@ -29,7 +29,13 @@ impl StageCode {
             .any(|it| it.on_error == OnError::DeadLetter || it.outputs.iter().any(parks_keyless));
         let dead_letter = plan.dead_letter.as_ref().filter(|_| parks);
         let dead_letter = dead_letter.map(|topic| outputs.index(topic));
-        let chain = Chain { pipeline: plan.pipeline.clone(), nodes, form: plan.form, dead_letter };
+        let chain = Chain {
+            pipeline: plan.pipeline.clone(),
+            nodes,
+            form: plan.form,
+            dead_letter,
+            is_sequenced: stage.parking.is_some(),
+        };
         Self { stage: stage.clone(), chain, outputs: outputs.topics, edges: outputs.edges }
     }
 

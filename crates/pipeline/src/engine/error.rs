@@ -9,6 +9,7 @@ use topology::plan::Change;
 use super::flow::RecordFailure;
 use super::ledger::Claim;
 use super::memory::OverLimit;
+use super::slot::StateTrouble;
 use super::store::ShelfError;
 use crate::sink::SinkError;
 
@@ -157,6 +158,15 @@ impl From<ClientError> for EngineError {
 impl From<ShelfError> for EngineError {
     fn from(error: ShelfError) -> Self {
         Self::StateDisk { dir: error.dir, reason: error.reason }
+    }
+}
+
+impl From<StateTrouble> for EngineError {
+    fn from(trouble: StateTrouble) -> Self {
+        match trouble {
+            StateTrouble::Full(over) => Self::StateLimit(over),
+            StateTrouble::Disk(error) => error.into(),
+        }
     }
 }
 

@@ -34,6 +34,17 @@ pub(crate) trait Outlet {
     /// The log's; the transaction must be given up.
     fn emit(&mut self, output: usize, record: Out<'_>) -> Result<(), OutletError>;
 
+    /// The same, into this partition of it.
+    ///
+    /// # Errors
+    /// As [`Outlet::emit`].
+    fn emit_to(
+        &mut self,
+        output: usize,
+        partition: i32,
+        record: Out<'_>,
+    ) -> Result<(), OutletError>;
+
     /// Is told of a record that fails; most outlets have no use for it.
     fn failed(&mut self, _failed: &Failed<'_>) {}
 }

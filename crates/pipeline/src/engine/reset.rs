@@ -162,6 +162,9 @@ fn of_all(before: &Outline, now: Outline, plan: &Plan) -> Reset {
     let mut topics: BTreeSet<String> = stores.map(|store| store.changelog.clone()).collect();
     // What lies in an edge would be read a second time, beside what is written there anew.
     topics.extend(with_role(TopicRole::Edge));
+    // The letters stay, and nobody waits behind them any more.
+    topics.extend(with_role(TopicRole::Parked));
+    topics.extend(with_role(TopicRole::Orders));
     let stages: BTreeMap<_, _> = before.stages.iter().chain(&now.stages).collect();
     Reset {
         task: None,

@@ -13,7 +13,6 @@ mod local;
 mod tail;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -22,6 +21,7 @@ use base::clock::Clock;
 use client::admin::OffsetAt;
 use client::options::Isolation;
 use client::{Client, ClientError};
+use runtime::channel::{self, WatchReceiver};
 use runtime::task::{self as run, Task as RunningTask};
 use runtime::timer;
 use tracing::info;
@@ -104,7 +104,9 @@ pub(crate) async fn restore(aids: &Aids, mut tasks: Vec<Task>) -> Result<Vec<Tas
     local::load(aids, &mut goals, &mut tasks).await?;
     aids.progress.begin(goals.values().map(left).sum());
     let mut loads = loads(tasks, goals);
-    let told = run::spawn("restore progress", tell(aids.clone()));
+    // Whoever restores may be ended in the middle, and the workers end with it.
+    let (_here, gone) = channel::watch(());
+    run::spawn("restore progress", until(gone.clone(), tell(aids.clone())));
     let workers = loads.iter_mut().filter(|load| !load.goals.is_empty());
     let workers: Vec<(&mut Load, RunningTask<_>)> = workers
         .map(|load| {
@@ -114,7 +116,7 @@ pub(crate) async fn restore(aids: &Aids, mut tasks: Vec<Task>) -> Result<Vec<Tas
                 goals: std::mem::take(&mut load.goals),
                 share: MemoryShare::new(&aids.memory),
             };
-            (load, run::spawn("restore", tail.read()))
+            (load, run::spawn("restore", until(gone.clone(), tail.read())))
         })
         .collect();
     let mut failure = None;
@@ -123,12 +125,11 @@ pub(crate) async fn restore(aids: &Aids, mut tasks: Vec<Task>) -> Result<Vec<Tas
             worker.abort();
         }
         match worker.join().await {
-            Some(Ok(tasks)) => load.tasks = tasks,
-            Some(Err(error)) => failure = failure.or(Some(error)),
-            None => {}
+            Some(Some(Ok(tasks))) => load.tasks = tasks,
+            Some(Some(Err(error))) => failure = failure.or(Some(error)),
+            Some(None) | None => {}
         }
     }
-    told.abort();
     if let Some(error) = failure {
         return Err(error);
     }
@@ -138,6 +139,14 @@ pub(crate) async fn restore(aids: &Aids, mut tasks: Vec<Task>) -> Result<Vec<Tas
     let mut tasks: Vec<Task> = restored.into_iter().map(|(_, task)| task).collect();
     tasks.iter_mut().for_each(Task::restored);
     Ok(tasks)
+}
+
+/// Works until the other end of the channel is dropped.
+async fn until<T>(mut gone: WatchReceiver<()>, work: impl Future<Output = T>) -> Option<T> {
+    runtime::select! {
+        done = work => Some(done),
+        _ = gone.changed() => None,
+    }
 }
 
 /// The tasks of one worker.
@@ -216,7 +225,19 @@ async fn goals_of(client: &Client, tasks: &[Task]) -> Result<Goals, ClientError>
     Ok(goals)
 }
 
-/// Where the state of a pipeline lies on disk.
-pub(crate) fn shelves_dir(folder: &StateFolder, pipeline: &str) -> Option<PathBuf> {
-    folder.spill_dir.as_ref().map(|dir| dir.join(pipeline))
+#[cfg(test)]
+mod tests {
+    use runtime::boot::Executor;
+
+    use super::*;
+
+    #[test]
+    fn workers_end_with_whoever_restores() {
+        Executor::new(1).unwrap().block_on(async {
+            let (here, gone) = channel::watch(());
+            let worker = run::spawn("worker", until(gone, std::future::pending::<()>()));
+            drop(here);
+            assert_eq!(worker.join().await, Some(None));
+        });
+    }
 }

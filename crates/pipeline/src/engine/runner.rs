@@ -8,7 +8,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,16 +17,14 @@ use runtime::channel::{self, WatchReceiver, WatchSender};
 use runtime::task::{self, Task};
 use runtime::timer;
 use topology::plan::{Plan, Table};
-use topology::spec::Spill;
 use tracing::{info, warn};
 
 use super::attempt::Attempt;
 use super::error::EngineError;
 use super::ledger::Claimant;
-use super::memory::Memory;
-use super::restore::{Progress, shelves_dir};
+use super::restore::Progress;
+use super::room::Room;
 use super::snapshot::keeper::StateFolder;
-use super::store::Shelves;
 use super::table::SharedSink;
 use super::view::{PipelineView, SlotView, TableView};
 use crate::limits::{RESTART_WAIT_MS, RESTART_WAIT_MS_MAX};
@@ -80,9 +77,8 @@ pub(crate) struct Shared {
     pub(crate) slots: Mutex<Vec<Arc<Mutex<SlotView>>>>,
     pub(crate) tables: Arc<Mutex<BTreeMap<String, TableView>>>,
     pub(crate) state: Option<StateFolder>,
-    /// State on disk, once it has been opened; it stays open from one start to the next.
-    pub(crate) shelves: Mutex<Option<Shelves>>,
-    pub(crate) memory: Arc<Memory>,
+    /// What the state takes, from one start to the next.
+    pub(crate) room: Room,
     /// How far the last start has come with rebuilding its state.
     pub(crate) restore: Arc<Progress>,
     phase: Mutex<(&'static str, u64)>,
@@ -157,12 +153,7 @@ impl Engine {
     #[must_use]
     pub fn start(client: Client, clock: Arc<dyn Clock>, options: EngineOptions) -> Self {
         let sinks = options.sinks.into_iter();
-        let limit_bytes = options.plan.state.memory_limit_bytes;
-        let limit_bytes = match spill_dir(&options.plan, options.state.as_ref()) {
-            // What lies on disk makes room for itself.
-            Some(_) => usize::MAX,
-            None => usize::try_from(limit_bytes).unwrap_or(usize::MAX),
-        };
+        let room = Room::new(&options.plan, options.state.as_ref());
         let shared = Arc::new(Shared {
             client,
             clock,
@@ -173,8 +164,7 @@ impl Engine {
             slots: Mutex::new(Vec::new()),
             tables: Arc::default(),
             state: options.state,
-            shelves: Mutex::new(None),
-            memory: Memory::new(limit_bytes),
+            room,
             restore: Arc::default(),
             phase: Mutex::new(("starting", 0)),
         });
@@ -201,12 +191,6 @@ impl Engine {
             None => Ok(self.shared.view()),
         }
     }
-}
-
-/// Where a plan's state lies on disk, if it says so and there is a place.
-pub(crate) fn spill_dir(plan: &Plan, state: Option<&StateFolder>) -> Option<PathBuf> {
-    let folder = state.filter(|_| plan.state.spill == Spill::Disk)?;
-    shelves_dir(folder, &plan.pipeline)
 }
 
 async fn run(shared: Arc<Shared>, stopped: WatchReceiver<bool>) -> Result<(), EngineError> {

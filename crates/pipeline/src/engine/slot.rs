@@ -9,6 +9,7 @@
 //! A slot that is fenced ends and never initialises itself again.
 
 mod pace;
+pub(crate) mod parked;
 #[cfg(test)]
 mod slot_test;
 mod state;
@@ -25,7 +26,6 @@ use client::{ClientError, Consumer};
 use protocol::record::HeaderRef;
 use runtime::channel::{Receiver, Reply};
 
-use super::changelog;
 use super::flow::{Halt, Outlet, OutletError, RecordFailure};
 use super::latency::Latency;
 use super::marker;
@@ -36,6 +36,7 @@ use super::task::{Routes, Task};
 use super::view::{InputView, SlotView};
 use super::writer::{Handles, SlotOutlet, Writer};
 use pace::{Open, Pace};
+use parked::Parked;
 pub(crate) use state::StateTrouble;
 
 use crate::limits::{
@@ -49,6 +50,8 @@ pub(crate) enum Order {
     Limit(BTreeMap<(String, i32), i64>),
     /// Close all windows of a stage's tasks, and commit.
     CloseWindows { stage: usize, reply: Reply<()> },
+    /// Tell all edges of the tasks' time, also those that have heard it.
+    TellTime,
     /// Commit, and end.
     Stop,
 }
@@ -84,6 +87,7 @@ pub(crate) struct SlotParts {
     pub(crate) keeper: Option<Keeper>,
     pub(crate) purge: Purge,
     pub(crate) memory: MemoryShare,
+    pub(crate) parked: Parked,
 }
 
 /// A worker with its tasks.
@@ -106,6 +110,7 @@ pub(crate) struct Slot {
     keeper: Option<Keeper>,
     purge: Purge,
     memory: MemoryShare,
+    parked: Parked,
     is_stopping: bool,
 }
 
@@ -149,6 +154,7 @@ impl Slot {
             keeper: parts.keeper,
             purge: parts.purge,
             memory: parts.memory,
+            parked: parts.parked,
             is_stopping: false,
         };
         slot.assign();
@@ -162,6 +168,7 @@ impl Slot {
             Some((topic.as_str(), *partition, position.next))
         });
         self.consumer.assign(positions);
+        self.assign_orders();
     }
 
     /// Works until the end.
@@ -201,13 +208,16 @@ impl Slot {
         };
         let is_quiet = fetched.is_empty();
         for part in fetched {
-            self.take(&part).await?;
+            if !self.take_parked(&part).await? {
+                self.take(&part).await?;
+            }
         }
+        self.follow_letters().await?;
         if is_quiet {
             self.look_at_ends();
         }
         self.advance_time()?;
-        if self.is_due(is_quiet) {
+        if self.is_due(is_quiet) || self.parked.holds_input() {
             self.commit().await?;
         } else {
             self.prepare().await?;
@@ -300,6 +310,7 @@ impl Slot {
                 // Whoever asked may have given up.
                 let _ = reply.send(());
             }
+            Some(Order::TellTime) => self.tasks.iter_mut().for_each(Task::tell_again),
             Some(Order::Stop) | None => self.is_stopping = true,
         }
         Ok(())
@@ -529,27 +540,6 @@ impl Slot {
         Ok(())
     }
 
-    /// Writes what the transaction has changed in the state, each key once.
-    fn write_changes(&mut self) -> Result<(), Trouble> {
-        let now_ms = self.clock.unix_ms();
-        let writer = &mut self.writer;
-        for (task, handles) in self.tasks.iter().zip(&self.handles) {
-            for (node, handle) in &handles.changelogs {
-                let time_has_moved = task.time_has_moved(*node);
-                changelog::each_change(&task.state, *node, time_has_moved, |change| {
-                    let record = TxnRecord {
-                        timestamp: now_ms,
-                        key: Some(change.key),
-                        value: change.value,
-                        headers: &[],
-                    };
-                    writer.append(*handle, task.partition, &record)
-                })?;
-            }
-        }
-        Ok(())
-    }
-
     fn send_offsets(&mut self) -> Result<(), Trouble> {
         for task in &self.tasks {
             let inputs = task.code.stage.inputs.iter().zip(&task.positions);
@@ -557,7 +547,7 @@ impl Slot {
                 let position = position.filter(|it| it.next != it.committed)?;
                 Some((input.topic.as_str(), task.partition, position.next))
             });
-            let offsets: Vec<_> = moved.collect();
+            let offsets: Vec<_> = moved.chain(parked::orders_of(task)).collect();
             self.writer.send_offsets(&task.code.stage.group, &offsets)?;
         }
         Ok(())
@@ -640,6 +630,9 @@ impl Slot {
         for task in &self.tasks {
             view.open_windows += task.open_windows();
             view.state_bytes += task.state_bytes();
+            if task.state.parking.is_busy() {
+                view.busy.insert(task.stage);
+            }
             for (node, counters) in task.code.chain.nodes.iter().zip(&task.totals) {
                 let shown = view.tasks.entry(node.id.clone()).or_default();
                 shown.add(counters);

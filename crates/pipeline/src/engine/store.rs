@@ -83,6 +83,9 @@ pub(crate) struct Applied {
     pub(crate) offset: i64,
     /// When that was so, in milliseconds since 1970.
     pub(crate) at_ms: i64,
+    /// The time up to which the changelog says before the offset that windows are closed; none
+    /// ([`NO_TIME`](super::watermark::NO_TIME)) where there are no windows.
+    pub(crate) closed_ms: i64,
 }
 
 /// A value that may be changed.

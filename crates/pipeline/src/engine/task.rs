@@ -11,6 +11,8 @@ use super::chain::{ChainState, Counters, Desk, NodeState};
 use super::code::StageCode;
 use super::flow::{Flow, Halt, Outlet};
 use super::marker::Marker;
+use super::parking::letter::Letter;
+use super::parking::{Turn, bytes};
 use super::store::{Applied, ShelfError};
 use super::watermark::{Input, NO_TIME, Watermark};
 use crate::limits::EXPIRE_ROUNDS;
@@ -136,21 +138,25 @@ impl Task {
             InputKind::Edge { .. } => {
                 if let Some(marker) = Marker::of(record) {
                     self.take_marker(input, marker);
-                    return Ok(());
+                    return self.close_passed(outlet, scratch);
                 }
             }
             InputKind::Source(source) => {
                 out_of_order_ms = Some(source.max_out_of_order_ms);
                 if let Some(expression) = &source.event_time {
                     let facts = facts(record, &reading.topic, self.partition);
+                    let flow = Flow { facts, headers: record.headers };
+                    let mut desk = Desk { outlet, counters: &mut self.counters, scratch };
+                    // The first task that would get it decides what becomes of it.
+                    let first = reading.operators.first().copied().unwrap_or(0);
+                    let (way, state) = ((source.name.as_str(), first), &mut self.state);
+                    if code.chain.waits_outside(way, &flow, state, &mut desk)? {
+                        return Ok(());
+                    }
                     match super::chain::time_of(expression, &facts) {
                         Ok(found) => time_ms = found,
                         Err(reason) => {
-                            let flow = Flow { facts, headers: record.headers };
-                            let mut desk = Desk { outlet, counters: &mut self.counters, scratch };
-                            // The first task that would get it decides what becomes of it.
-                            let first = reading.operators.first().copied().unwrap_or(0);
-                            return code.chain.reject(first, &flow, reason, &mut desk);
+                            return code.chain.reject(way, &flow, reason, state, &mut desk);
                         }
                     }
                 }
@@ -166,9 +172,58 @@ impl Task {
         if let Some(late_ms) = out_of_order_ms {
             let late_ms = i64::try_from(late_ms).unwrap_or(i64::MAX);
             let from = Input { topic: input, producer: -1 };
-            self.watermark.advance(from, time_ms.saturating_sub(late_ms));
+            if self.watermark.advance(from, time_ms.saturating_sub(late_ms)) {
+                return self.close_passed(outlet, scratch);
+            }
         }
         Ok(())
+    }
+
+    /// Closes what time has passed, with each record and not with each batch: whether a record is
+    /// late must follow from the log alone, or a second run would give other results.
+    fn close_passed(
+        &mut self,
+        outlet: &mut dyn Outlet,
+        scratch: &mut Vec<Vec<u8>>,
+    ) -> Result<(), Halt> {
+        if self.code.chain.has_windows() && self.watermark.update() {
+            self.close(self.watermark.time_ms(), outlet, scratch)?;
+        }
+        Ok(())
+    }
+
+    /// Lets a letter of a key go on from where it waits, when it is its turn. Tells how many before
+    /// it are gone from the topic.
+    pub(crate) fn let_go(
+        &mut self,
+        letter: &Letter<'_>,
+        outlet: &mut dyn Outlet,
+        scratch: &mut Vec<Vec<u8>>,
+    ) -> Result<u64, Halt> {
+        let (Some((place, sequence)), Some(key)) = (letter.numbered, letter.key) else {
+            return Ok(0);
+        };
+        let mut name = Vec::new();
+        bytes::write_key(&mut name, place, key);
+        let Turn::Now { lost } = self.state.parking.turn(&name, sequence) else {
+            return Ok(0);
+        };
+        let code = Arc::clone(&self.code);
+        let input = code.stage.inputs.iter().find_map(|input| match &input.kind {
+            InputKind::Source(source) if Some(source.name.as_str()) == place.from => {
+                Some((source.event_time.as_ref(), input.operators.as_slice()))
+            }
+            _ => None,
+        });
+        let way_in = input.unwrap_or_default();
+        let mut desk = Desk { outlet, counters: &mut self.counters, scratch };
+        let done = code.chain.resume(place, letter.flow(), way_in, &mut self.state, &mut desk)?;
+        let at = (sequence, letter.at);
+        match done {
+            Ok(()) => self.state.parking.leave(&name, at),
+            Err(reason) => self.state.parking.stay(&name, at, &reason),
+        }
+        Ok(lost)
     }
 
     /// Takes over what an upstream task says of its time.
@@ -242,6 +297,12 @@ impl Task {
         Some(Marker { task: self.partition, tasks: self.siblings, time_ms: now.0, is_idle: now.1 })
     }
 
+    /// Tells the edges of this task's time once more: whoever reads them has begun anew.
+    pub(crate) fn tell_again(&mut self) {
+        self.told = (NO_TIME, false);
+        self.committed.told = self.told;
+    }
+
     /// Whether the edges have to be told something.
     pub(crate) fn has_news(&self) -> bool {
         let now = (self.watermark.time_ms(), self.watermark.is_idle());
@@ -253,9 +314,12 @@ impl Task {
         self.state.closed_ms.get(at) != self.committed.closed_ms.get(at)
     }
 
-    /// Whether the position of an input has moved since the last commit.
+    /// Whether the position of an input has moved since the last commit, or a parked key.
     pub(crate) fn has_moved(&self) -> bool {
+        let orders = &self.state.parking.orders;
         self.positions.iter().flatten().any(|position| position.next != position.committed)
+            || orders.next != orders.committed
+            || self.state.parking.change_bytes() > 0
     }
 
     /// The transaction is committed; `applied` says of each node how much of its changelog is in
@@ -264,6 +328,7 @@ impl Task {
         for (at, node) in self.state.nodes.iter_mut().enumerate() {
             node.settle(applied(at));
         }
+        self.state.parking.settle();
         for position in self.positions.iter_mut().flatten() {
             position.committed = position.next;
         }
@@ -285,6 +350,7 @@ impl Task {
         for node in &mut self.state.nodes {
             node.roll_back();
         }
+        self.state.parking.roll_back();
         self.state.closed_ms.clone_from(&self.committed.closed_ms);
         self.watermark = self.committed.watermark.clone();
         self.told = self.committed.told;
@@ -330,12 +396,14 @@ impl Task {
 
     /// What its changelogs will get for what has changed since the last commit, roughly, in bytes.
     pub(crate) fn change_bytes(&self) -> usize {
-        self.state.nodes.iter().map(NodeState::change_bytes).sum()
+        let nodes: usize = self.state.nodes.iter().map(NodeState::change_bytes).sum();
+        nodes + self.state.parking.change_bytes()
     }
 
-    /// Memory of its state, roughly, in bytes.
+    /// Memory of its state and of its parked keys, roughly, in bytes.
     pub(crate) fn state_bytes(&self) -> usize {
-        self.state.nodes.iter().map(NodeState::bytes).sum()
+        let nodes: usize = self.state.nodes.iter().map(NodeState::bytes).sum();
+        nodes + self.state.parking.bytes()
     }
 
     /// Why its state is not to be trusted any more.

@@ -23,20 +23,18 @@ pub(crate) async fn prepare(client: &Client, plan: &Plan) -> Result<Counts, Engi
     for (name, topic) in fixed.into_iter().chain(in_order(following)) {
         let wanted = wanted(topic, &counts);
         if let Some(found) = counts.get(name).copied() {
-            if matches!(topic.partitions, Partitions::AsMostOf(_)) && found < wanted {
-                let topic = name.clone();
-                return Err(EngineError::Partitions { topic, found, expected: wanted });
-            }
+            fits(name, topic, found, wanted)?;
             continue;
         }
-        create(client, name, topic, wanted).await?;
-        counts.insert(name.clone(), wanted);
+        let count = create(client, name, topic, wanted).await?;
+        fits(name, topic, count, wanted)?;
+        counts.insert(name.clone(), count);
     }
     check_copartitions(plan, &counts)?;
     Ok(counts)
 }
 
-async fn existing(client: &Client, plan: &Plan) -> Result<Counts, ClientError> {
+pub(crate) async fn existing(client: &Client, plan: &Plan) -> Result<Counts, ClientError> {
     let listed = client.admin().topics().await?;
     let ours = listed.iter().filter(|topic| plan.topics.contains_key(&*topic.name));
     Ok(ours.map(|topic| (topic.name.to_string(), topic.partition_count())).collect())
@@ -74,19 +72,29 @@ fn wanted(topic: &TopicPlan, counts: &Counts) -> i32 {
     }
 }
 
+/// A topic that follows others has a partition for each of theirs.
+fn fits(name: &str, topic: &TopicPlan, found: i32, expected: i32) -> Result<(), EngineError> {
+    if matches!(topic.partitions, Partitions::AsMostOf(_)) && found < expected {
+        return Err(EngineError::Partitions { topic: name.to_owned(), found, expected });
+    }
+    Ok(())
+}
+
+/// Makes a topic; tells how many partitions it has.
 async fn create(
     client: &Client,
     name: &str,
     topic: &TopicPlan,
     partitions: i32,
-) -> Result<(), ClientError> {
+) -> Result<i32, ClientError> {
     let mut spec = TopicSpec::new(name, partitions);
     for (config, value) in &topic.config {
         spec = spec.with(config, value);
     }
     match client.admin().create_topics(&[spec]).await {
-        // Somebody else was faster.
-        Ok(_) | Err(ClientError::TopicExists { .. }) => Ok(()),
+        Ok(_) => Ok(partitions),
+        // Somebody else was faster, and may have wanted another number of partitions.
+        Err(ClientError::TopicExists { .. }) => Ok(client.topic(name).await?.partition_count()),
         Err(error) => Err(error),
     }
 }
@@ -111,4 +119,42 @@ fn check_copartitions(plan: &Plan, counts: &Counts) -> Result<(), EngineError> {
 pub(crate) fn tasks_of(plan: &Plan, stage: usize, counts: &Counts) -> i32 {
     let inputs = plan.stages.get(stage).map(|stage| stage.inputs.as_slice()).unwrap_or_default();
     inputs.iter().filter_map(|input| counts.get(&input.topic)).max().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use base::clock::SystemClock;
+    use base::rng::SystemRandom;
+    use client::ClientOptions;
+    use runtime::boot::Executor;
+    use testkit::broker::TestBroker;
+    use topology::plan::TopicRole;
+
+    use super::*;
+
+    #[test]
+    fn a_topic_that_somebody_else_has_just_made_counts_as_it_is() {
+        Executor::new(2).unwrap().block_on(async {
+            let mut broker = TestBroker::start_with(|_| {}).await;
+            let options = ClientOptions::memory(broker.connector());
+            let clock = Arc::new(SystemClock::new());
+            let client = Client::connect(options, clock, Arc::new(SystemRandom)).await.unwrap();
+            let of = |partitions| {
+                let config = BTreeMap::new();
+                TopicPlan { role: TopicRole::Edge, partitions, config }
+            };
+            let (three, eight) = (of(Partitions::Count(3)), of(Partitions::Count(8)));
+            assert_eq!(create(&client, "t", &three, 3).await.unwrap(), 3);
+            let found = create(&client, "t", &eight, 8).await.unwrap();
+            assert_eq!(found, 3);
+            assert!(fits("t", &eight, found, 8).is_ok());
+            let follows = of(Partitions::AsMostOf(Vec::new()));
+            let unfit = fits("t", &follows, found, 8);
+            assert!(matches!(unfit, Err(EngineError::Partitions { found: 3, expected: 8, .. })));
+            drop(client);
+            broker.halt().await;
+        });
+    }
 }

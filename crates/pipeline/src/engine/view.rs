@@ -1,6 +1,6 @@
 //! What others see of a running pipeline: plain data, taken at commits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::chain::Counters;
 use super::latency::Latency;
@@ -59,6 +59,8 @@ pub(crate) struct SlotView {
     pub(crate) latency: Latency,
     pub(crate) open_windows: usize,
     pub(crate) state_bytes: usize,
+    /// The stages in which orders wait or letters leave.
+    pub(crate) busy: BTreeSet<usize>,
 }
 
 /// A table that is written from a topic.

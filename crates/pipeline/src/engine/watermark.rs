@@ -38,12 +38,14 @@ impl Watermark {
         Self { inputs: BTreeMap::new(), expected, time_ms: NO_TIME }
     }
 
-    /// An input has come this far. Its own time never goes back.
-    pub(crate) fn advance(&mut self, input: Input, time_ms: i64) {
-        let fresh = Progress { time_ms: NO_TIME, is_idle: false };
-        let progress = self.inputs.entry(input).or_insert(fresh);
+    /// An input has come this far; tells whether that is news. Its own time never goes back.
+    pub(crate) fn advance(&mut self, input: Input, time_ms: i64) -> bool {
+        let unheard = Progress { time_ms: NO_TIME, is_idle: true };
+        let progress = self.inputs.entry(input).or_insert(unheard);
+        let is_news = progress.is_idle || time_ms > progress.time_ms;
         progress.time_ms = progress.time_ms.max(time_ms);
         progress.is_idle = false;
+        is_news
     }
 
     /// An input is caught up and silent: it no longer holds the others back.

@@ -296,6 +296,8 @@ pub(crate) struct Handles {
     pub(crate) outputs: Vec<Place>,
     /// By node.
     pub(crate) changelogs: BTreeMap<usize, Place>,
+    /// Of the keys that are parked.
+    pub(crate) parked: Option<Place>,
 }
 
 impl Handles {
@@ -311,6 +313,9 @@ impl Handles {
         for (node, changelog) in task.changelogs() {
             handles.changelogs.insert(node, writer.topic(changelog).await?);
         }
+        if let Some(parking) = &task.code.stage.parking {
+            handles.parked = Some(writer.topic(&parking.changelog).await?);
+        }
         Ok(handles)
     }
 }
@@ -319,6 +324,21 @@ impl Handles {
 pub(crate) struct SlotOutlet<'s> {
     pub(crate) writer: &'s mut Writer,
     pub(crate) places: &'s [Place],
+}
+
+impl SlotOutlet<'_> {
+    fn append(&mut self, place: Place, partition: i32, record: Out<'_>) -> Result<(), OutletError> {
+        let taken = TxnRecord {
+            timestamp: record.timestamp_ms,
+            key: record.key,
+            value: record.value,
+            headers: record.headers,
+        };
+        self.writer.append(place, partition, &taken).map_err(|error| match error {
+            ClientError::TooLarge { bytes, .. } => OutletError::TooLarge(bytes),
+            other => OutletError::Client(other),
+        })
+    }
 }
 
 impl Outlet for SlotOutlet<'_> {
@@ -331,15 +351,18 @@ impl Outlet for SlotOutlet<'_> {
             // Without a key, what came from one partition stays together and in order.
             None => record.from_partition % self.writer.partition_count(place).max(1),
         };
-        let taken = TxnRecord {
-            timestamp: record.timestamp_ms,
-            key: record.key,
-            value: record.value,
-            headers: record.headers,
-        };
-        self.writer.append(place, partition, &taken).map_err(|error| match error {
-            ClientError::TooLarge { bytes, .. } => OutletError::TooLarge(bytes),
-            other => OutletError::Client(other),
-        })
+        self.append(place, partition, record)
+    }
+
+    fn emit_to(
+        &mut self,
+        output: usize,
+        partition: i32,
+        record: Out<'_>,
+    ) -> Result<(), OutletError> {
+        match self.places.get(output).copied() {
+            Some(place) => self.append(place, partition, record),
+            None => Ok(()),
+        }
     }
 }

@@ -80,6 +80,10 @@ impl Outlet for Tray {
         Ok(())
     }
 
+    fn emit_to(&mut self, output: usize, _: i32, record: Out<'_>) -> Result<(), OutletError> {
+        self.emit(output, record)
+    }
+
     fn failed(&mut self, failed: &Failed<'_>) {
         self.failures.push(TestFailure {
             task: failed.task.to_owned(),

@@ -9,6 +9,7 @@ use base::rng::SystemRandom;
 use base::uuid::Uuid;
 use client::Client;
 use client::admin::ConfigResource;
+use pipeline::engine::letters::{Verb, order, parked};
 use pipeline::engine::{EngineError, EngineHandle, Mode, PipelineView, StateFolder};
 
 use crate::harness::{check, each_record, plan, produce, read, start_with, values};
@@ -102,6 +103,35 @@ fn counts_beyond_the_memory_limit_go_on_over_restarts_without_gap_or_repeat() {
             assert!(view.state_bytes <= 1 << 20, "{} bytes in memory", view.state_bytes);
         }
         check_counts(client, KEYS, 3).await;
+    });
+}
+
+#[test]
+fn keys_wait_behind_dead_letters_over_restarts_while_state_is_on_disk() {
+    check(async |_, client| {
+        let plus = "tasks:\n  - { id: plus, type: sum, on_error: dead_letter, to: seen }";
+        let text = COUNT.replace("SPILL", "disk").replace("tasks:", plus);
+        let folder = Folder::new();
+        let mode = Mode::UntilEnd { close_windows: false };
+        let run = async || {
+            let state = Some(folder.state());
+            start_with(client, plan(&text), mode, state).finished().await.unwrap()
+        };
+        let numbers = ["1", "\"x\"", "2"].map(|number| format!("{{\"value\":{number}}}"));
+        for key in ["a", "b"] {
+            let sent: Vec<_> = numbers.iter().map(|number| (key, number.as_str(), 0)).collect();
+            produce(client, "in", &sent).await;
+        }
+        run().await;
+        let waiting = parked(client, &plan(&text)).await.unwrap();
+        assert_eq!(waiting.len(), 2);
+        order(client, &waiting[..1], Verb::Release, 0).await.unwrap();
+        produce(client, "in", &[("a", &numbers[0], 0), ("b", &numbers[0], 0)]).await;
+        let view = run().await;
+        assert_eq!(view.restored, 0, "what is on disk is not read again");
+        let found = read(client, "out").await;
+        let counts = |key: &str| values(&found, key).len();
+        assert_eq!((counts(&waiting[0].key), counts(&waiting[1].key)), (3, 1));
     });
 }
 
@@ -247,5 +277,23 @@ fn windows_beyond_the_memory_limit_close_with_all_their_keys() {
                 "{key}: {results:?}"
             );
         }
+    });
+}
+
+#[test]
+fn what_is_late_stays_late_over_a_restart_with_state_on_disk() {
+    check(async |_, client| {
+        let folder = Folder::new();
+        let run = async |time_ms: i64| {
+            produce(client, "in", &[("a", "{\"n\":1}", time_ms)]).await;
+            let mode = Mode::UntilEnd { close_windows: false };
+            let engine = start_with(client, plan(MEANS), mode, Some(folder.state()));
+            let view = engine.finished().await.unwrap();
+            (view.tasks["mean"].late, values(&read(client, "out").await, "a").len())
+        };
+        assert_eq!(run(1_000).await, (0, 0));
+        assert_eq!(run(25_000).await, (0, 1));
+        assert_eq!(run(2_000).await, (1, 1), "its window has given its result");
+        assert_eq!(run(45_000).await, (0, 2), "the window of 25 s, and no other");
     });
 }

@@ -84,6 +84,19 @@ fn a_record_behind_closed_windows_is_late_also_after_a_restart() {
 }
 
 #[test]
+fn a_record_is_late_by_its_place_in_the_log_and_not_by_its_batch() {
+    check(async |_, client| {
+        // One batch: the second record closes the window that the third would have been in.
+        let records =
+            [("a", "{\"n\":1}", 1_000), ("b", "{\"n\":5}", 25_000), ("a", "{\"n\":7}", 2_000)];
+        produce(client, "in", &records).await;
+        let view = run_on(client, TUMBLING).await;
+        assert_eq!(view.tasks["mean"].late, 1);
+        assert_eq!(values(&read(client, "out").await, "a"), [average("1.0", 1, 0)]);
+    });
+}
+
+#[test]
 fn a_record_without_an_event_time_is_left_out_where_its_task_says_so() {
     check(async |_, client| {
         let timed = TUMBLING

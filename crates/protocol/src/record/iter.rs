@@ -55,6 +55,13 @@ impl<'a> Headers<'a> {
         HeaderIter { left: self.count, cursor: Cursor::new(self.bytes) }
     }
 
+    /// The first `count` of them; all, when there are no more.
+    #[must_use]
+    pub const fn first(&self, count: usize) -> Self {
+        let count = if count < self.count { count } else { self.count };
+        Self { count, bytes: self.bytes }
+    }
+
     /// The value of the last header called `key`, as Kafka's `lastHeader`.
     #[must_use]
     pub fn last(&self, key: &[u8]) -> Option<Option<&'a [u8]>> {

@@ -26,6 +26,9 @@ pub const LOGS: [&str; 2] = ["orders-0", "orders-1"];
 /// The topic's id.
 pub const TOPIC: Uuid = Uuid([7; 16]);
 
+/// So small that the journal begins anew several times.
+const JOURNAL_BYTES: u64 = 1_500;
+
 /// Producer 0 writes without a sequence, 1 and 2 are idempotent, 3 and 4 transactional.
 const PRODUCERS: u64 = 5;
 
@@ -54,6 +57,7 @@ pub fn options(disk: &MemoryDisk, durability: Durability) -> StoreOptions {
         cluster_id: Uuid([1; 16]),
         directory_id: Uuid([2; 16]),
         node_id: 1,
+        journal_bytes: JOURNAL_BYTES,
     }
 }
 

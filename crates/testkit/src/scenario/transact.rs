@@ -282,3 +282,34 @@ pub(super) async fn a_transaction_that_is_too_slow_is_given_up(
     assert!(is_told, "{error}");
     Ok(())
 }
+
+pub(super) async fn an_issued_identity_writes_until_the_next_one_is_issued(
+    cluster: Cluster,
+) -> Result<(), ClientError> {
+    let client = cluster.client().await?;
+    let topic = fresh_topic(&client, 1).await?;
+    let id = fresh("txn");
+    let mut producers = Vec::new();
+    for value in ["first", "second"] {
+        let identity = client.admin().issue(&id, Duration::from_secs(10)).await?;
+        let mut producer = client.transactional(TransactionalOptions::new(&id));
+        producer.adopt(identity)?;
+        let misused = producer.adopt(identity);
+        assert!(matches!(misused, Err(ClientError::NoTransaction { .. })), "{misused:?}");
+        let handle = producer.topic(&topic).await?;
+        producer.begin()?;
+        producer.append(handle, 0, &record(value))?;
+        producer.commit().await?;
+        producers.push(producer);
+    }
+    // The first one must not come back, not even by way of its own epoch.
+    let mut older = producers.swap_remove(0);
+    let handle = older.topic(&topic).await?;
+    older.begin()?;
+    older.append(handle, 0, &record("late"))?;
+    let fenced = older.commit().await;
+    assert!(matches!(fenced, Err(ClientError::Fenced { .. })), "{fenced:?}");
+    let found = values(&client, &topic, ConsumerOptions::default(), 2).await?;
+    assert_eq!(found, ["first", "second"]);
+    Ok(())
+}

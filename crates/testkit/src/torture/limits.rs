@@ -53,3 +53,6 @@ pub(super) const ZOMBIE_MS: u64 = 11_000;
 
 /// Rounds of which one is such a long stop.
 pub(super) const ROUNDS_PER_ZOMBIE: u32 = 40;
+
+/// How long a cluster may take to count what it was given while it was tortured.
+pub(super) const CATCH_UP_MAX: Duration = Duration::from_secs(120);

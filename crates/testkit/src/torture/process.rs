@@ -159,6 +159,22 @@ impl Site {
         }
         self.spawn("pipeline.log", &arguments, false)
     }
+
+    /// Starts a node of a cluster, which keeps what it keeps in a folder of its own.
+    pub(super) fn node(&self, role: &str, id: &str, at: SocketAddr) -> Result<Process, Failure> {
+        let at = at.to_string();
+        let mut arguments = vec![role, "-b", &at, "--id", id, "--data", id];
+        if role == "taskmanager" {
+            arguments.extend(["--slots", "2"]);
+        }
+        self.spawn(&format!("{id}.log"), &arguments, false)
+    }
+
+    /// Asks the cluster to run the pipeline.
+    pub(super) fn apply(&self, at: SocketAddr) -> Result<Process, Failure> {
+        let at = at.to_string();
+        self.spawn("apply.log", &["pipeline", "apply", "pipeline.yaml", "-b", &at], false)
+    }
 }
 
 /// The first line that a process says; nothing when it says none in time.

@@ -149,8 +149,8 @@ codes! {
         "Topics: outputs, state and positions are in one Kafka transaction. Databases: rows and \
          positions are in one database transaction, fenced by an epoch. Both are exactly once.";
     DEAD_LETTER_GAP = "MS-1054", "a dead letter leaves a gap in its key",
-        "A record that fails is parked in the dead-letter topic, and later records of its key go \
-         on without it. Where order within a key matters more, use `on_error: fail`.";
+        "With `dead_letter: plain` a record that fails is put aside, and later records of its key \
+         go on without it. Leave the word out, and they wait behind it until somebody decides.";
     UNUSED = "MS-1055", "something is declared and never used",
         "The source, sink, gateway or topic setting has no task that uses it.";
     REWRITTEN_ROWS = "MS-1056", "later windows overwrite earlier rows",
@@ -161,6 +161,17 @@ codes! {
     ALWAYS_NULL = "MS-1058", "a field that is never there",
         "The records that come in are made by a `count` or an `average`, and their documents have \
          only the fields that the message names. The record's key is `@key`.";
+    LETTERS_WAIT = "MS-1059", "records wait behind a dead letter of their key",
+        "Once a record of a key is parked at a task, later records of that key wait behind it in \
+         the dead-letter topic, in order, and other keys go on. `millstream dlq list FILE` shows \
+         the keys that wait; `dlq release` leaves the record out and lets the others through, \
+         `dlq replay` runs it again, after the file was mended, and `dlq drop` takes all of them \
+         out. `dead_letter: plain` lets a key go on with a gap instead.";
+    RETRY_AT_ONCE = "MS-1060", "a record that fails is not tried again",
+        "`on_error: retry` is for failures that pass with time. A task that works on nothing but \
+         the record itself and its own state fails in the same way each time, so what `then` says \
+         is done at once: waiting would only hold up the records behind. The log itself, when it \
+         is away for a while, is waited for whatever `on_error` says.";
 }
 
 /// All codes with their texts, in the order of the codes.

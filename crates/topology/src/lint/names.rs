@@ -112,6 +112,8 @@ fn uses(spec: &Spec, graph: &Graph) -> Vec<Use> {
         let what = match topic.role {
             TopicRole::Changelog => "the state of a task",
             TopicRole::DeadLetter => "the dead letters",
+            TopicRole::Parked => "the parked keys",
+            TopicRole::Orders => "the orders",
             TopicRole::Plan => "the plan",
             TopicRole::Edge if !uses.iter().any(|known| known.name == *name) => {
                 "the way from a source"

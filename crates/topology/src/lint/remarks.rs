@@ -3,7 +3,7 @@
 use crate::diagnose::{Diagnostic, Span, code, nearest};
 use crate::graph::Graph;
 use crate::plan::{Plan, feeders, names};
-use crate::spec::{Delivery, OnError, Spec, Window, duration_text};
+use crate::spec::{Delivery, LetterOrder, OnError, Spec, Task, Window, duration_text};
 
 pub(crate) fn check(spec: &Spec, graph: &Graph, diagnostics: &mut Vec<Diagnostic>) {
     for task in &spec.tasks {
@@ -16,6 +16,7 @@ pub(crate) fn check(spec: &Spec, graph: &Graph, diagnostics: &mut Vec<Diagnostic
         if let Some(window) = task.kind.window() {
             diagnostics.extend(of_window(id, window, task.id.span));
         }
+        diagnostics.extend(of_retry(task));
     }
     unused(spec, graph, diagnostics);
     dead_letters(spec, diagnostics);
@@ -40,6 +41,19 @@ fn of_window(id: &str, window: &Window, span: Span) -> Option<Diagnostic> {
         duration_text(window.every_ms)
     );
     Some(Diagnostic::note(code::HOPPING, title).at(span, ""))
+}
+
+/// No type that there is fails in a way that passes: each works on the record and its own state.
+fn of_retry(task: &Task) -> Option<Diagnostic> {
+    let retry = task.retry?;
+    let then = retry.then.word();
+    let title = format!(
+        "task `{}` tries nothing again: what fails in a `{}` fails each time, so `then: {then}` \
+         is done at once",
+        task.id.value,
+        task.kind.word()
+    );
+    Some(Diagnostic::note(code::RETRY_AT_ONCE, title).at(task.id.span, ""))
 }
 
 fn unused(spec: &Spec, graph: &Graph, diagnostics: &mut Vec<Diagnostic>) {
@@ -83,10 +97,21 @@ fn dead_letters(spec: &Spec, diagnostics: &mut Vec<Diagnostic>) {
         spec.tasks.iter().filter(|task| task.on_error == OnError::DeadLetter).collect();
     let Some(first) = parking.first() else { return };
     let ids: Vec<String> = parking.iter().map(|task| format!("`{}`", task.id.value)).collect();
-    let title = format!("a dead letter of {} leaves a gap in its key", ids.join(", "));
-    let note = Diagnostic::note(code::DEAD_LETTER_GAP, title)
-        .at(first.id.span, "")
-        .help("use `on_error: fail` where every record of a key must be counted");
+    let ids = ids.join(", ");
+    let note = match spec.letters {
+        LetterOrder::Plain => {
+            let title = format!("a dead letter of {ids} leaves a gap in its key");
+            Diagnostic::note(code::DEAD_LETTER_GAP, title)
+                .at(first.id.span, "")
+                .help("leave `plain` out where every record of a key must be counted")
+        }
+        LetterOrder::Sequenced => {
+            let title = format!("behind a dead letter of {ids} later records of its key wait");
+            Diagnostic::note(code::LETTERS_WAIT, title)
+                .at(first.id.span, "")
+                .help("see them with `millstream dlq list`; `dead_letter: plain` lets them go on")
+        }
+    };
     diagnostics.push(note);
 }
 

@@ -20,6 +20,16 @@ pub(crate) fn changelog(spec: &Spec, stage: &str, store: &str) -> String {
     format!("__ms.{}.{stage}.{store}-changelog", spec.name.value)
 }
 
+/// `__ms.<pipeline>.<stage>-parked`.
+pub(crate) fn parked(spec: &Spec, stage: &str) -> String {
+    format!("__ms.{}.{stage}-parked", spec.name.value)
+}
+
+/// `__ms.<pipeline>.<stage>-orders`.
+pub(crate) fn orders(spec: &Spec, stage: &str) -> String {
+    format!("__ms.{}.{stage}-orders", spec.name.value)
+}
+
 /// `__ms.<pipeline>.plan`.
 pub(crate) fn plan_topic(spec: &Spec) -> String {
     format!("__ms.{}.plan", spec.name.value)

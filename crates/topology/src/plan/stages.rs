@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::names;
 use super::outline::signature;
-use super::{Input, InputKind, Operator, Output, SourceInput, Stage, Store};
+use super::{Input, InputKind, Operator, Output, Parking, SourceInput, Stage, Store};
 use crate::expression::Expression;
 use crate::graph::{Arc, Graph, Target};
-use crate::spec::{Edges, OnError, Source, Spec, Task, TaskKind};
+use crate::spec::{Edges, LetterOrder, OnError, Source, Spec, Task, TaskKind};
 
 /// The stages of a spec in an order in which writers come before readers.
 pub(crate) fn build(spec: &Spec) -> Vec<Stage> {
@@ -235,12 +235,19 @@ impl Builder<'_> {
             inputs: Vec::new(),
             operators: Vec::new(),
             stores: Vec::new(),
+            parking: None,
         };
         for task_index in &draft.tasks {
             self.add_operator(&mut stage, draft, *task_index);
         }
         for (source, tasks) in &draft.passed {
             self.add_passage(&mut stage, *source, tasks);
+        }
+        if self.spec.letters == LetterOrder::Sequenced && parks(&stage) {
+            stage.parking = Some(Parking {
+                changelog: names::parked(self.spec, &stage.id),
+                orders: names::orders(self.spec, &stage.id),
+            });
         }
         stage
     }
@@ -342,6 +349,16 @@ impl Builder<'_> {
             on_error: task.on_error,
         })
     }
+}
+
+/// Whether records that fail in a stage, or on the way out of it, become dead letters.
+fn parks(stage: &Stage) -> bool {
+    stage.operators.iter().any(|operator| {
+        let rekeys = |output: &Output| {
+            matches!(output, Output::Edge { key: Some(_), on_error: OnError::DeadLetter, .. })
+        };
+        operator.on_error == OnError::DeadLetter || operator.outputs.iter().any(rekeys)
+    })
 }
 
 fn read_source(stage: &mut Stage, source: &Source, operator: usize) {

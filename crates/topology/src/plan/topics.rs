@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::names;
 use super::{Gateway, InputKind, Output, Partitions, Stage, Table, TopicPlan, TopicRole};
 use crate::graph::{Graph, Target};
-use crate::spec::{IngestKind, OnError, Spec};
+use crate::spec::{IngestKind, LetterOrder, OnError, Spec};
 
 /// How long a compacted topic keeps its tombstones: a process that was away longer rebuilds its
 /// state from the whole changelog.
@@ -47,7 +47,12 @@ pub(crate) fn of(spec: &Spec, stages: &[Stage]) -> BTreeMap<String, TopicPlan> {
         topics.of_stage(stage);
     }
     if let Some(topic) = dead_letter(spec) {
-        topics.add(&topic, TopicRole::DeadLetter, spec.partitions, BTreeMap::new());
+        // What waits must not be forgotten before somebody has decided.
+        let config = match spec.letters {
+            LetterOrder::Sequenced => kept_for_ever(),
+            LetterOrder::Plain => BTreeMap::new(),
+        };
+        topics.add(&topic, TopicRole::DeadLetter, spec.partitions, config);
     }
     topics.add(&names::plan_topic(spec), TopicRole::Plan, 1, compacted());
     topics.by_name
@@ -99,6 +104,15 @@ impl Topics<'_> {
                 TopicPlan { role: TopicRole::Changelog, partitions, config: changelog_config() };
             self.by_name.insert(store.changelog.clone(), plan);
         }
+        if let Some(parking) = &stage.parking {
+            let mut add = |name: &str, role: TopicRole, config: BTreeMap<String, String>| {
+                let partitions = Partitions::AsMostOf(inputs.clone());
+                self.by_name.insert(name.to_owned(), TopicPlan { role, partitions, config });
+            };
+            add(&parking.changelog, TopicRole::Parked, changelog_config());
+            // People write it, a line for each decision.
+            add(&parking.orders, TopicRole::Orders, kept_for_ever());
+        }
     }
 }
 
@@ -109,6 +123,11 @@ fn retention(ms: u64) -> BTreeMap<String, String> {
         ("retention.ms".to_owned(), ms.to_string()),
         ("segment.ms".to_owned(), segment_ms.to_string()),
     ])
+}
+
+/// Records stay until somebody deletes them.
+fn kept_for_ever() -> BTreeMap<String, String> {
+    BTreeMap::from([("retention.ms".to_owned(), "-1".to_owned())])
 }
 
 fn compacted() -> BTreeMap<String, String> {

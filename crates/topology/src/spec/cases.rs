@@ -1,8 +1,8 @@
 //! `tests:` of a pipeline file.
 
+use super::errors::ON_ERROR_WORDS;
 use super::node::{Kind, Node, is_null};
 use super::reader::{Fields, Reader};
-use super::task::ON_ERROR_WORDS;
 use super::{TestCase, TestError, TestKey, TestRecord, TestState, TestStep};
 use crate::json::{Number, write_text};
 use crate::timestamp::timestamp_ms;

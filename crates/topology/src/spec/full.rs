@@ -4,7 +4,7 @@ use super::legacy::PARTITIONS;
 use super::node::{Kind, Node};
 use super::reader::{Fields, Reader};
 use super::{
-    Delivery, Form, Runtime, Sink, Source, Spec, Spill, StateSettings, cases, edges, task,
+    Delivery, Form, Runtime, Sink, Source, Spec, Spill, StateSettings, cases, edges, errors, task,
 };
 use crate::diagnose::{Diagnostic, Located, Span, code};
 use crate::limits::{
@@ -49,12 +49,14 @@ pub(crate) fn read(reader: &mut Reader<'_>, root: &Node, default_name: String) -
         spec.ingest = edges::ingest(reader, node);
     }
     spec.sources = sources(reader, &mut fields, &spec);
+    let usual = errors::usual(reader, &mut fields);
     if let Some(node) = fields.require(reader, "tasks", "tasks:") {
-        spec.tasks = task::read_all(reader, node, Form::Full);
+        spec.tasks = task::read_all(reader, node, Form::Full, usual);
     }
     spec.sinks = sinks(reader, &mut fields);
-    let dead_letter = fields.take("dead_letter");
-    spec.dead_letter = dead_letter.and_then(|node| edges::topic_of(reader, "`dead_letter`", node));
+    if let Some(node) = fields.take("dead_letter") {
+        (spec.dead_letter, spec.letters) = errors::dead_letter(reader, node);
+    }
     let topics = fields.take("topics");
     spec.topics = topics.map(|node| edges::topics(reader, node)).unwrap_or_default();
     let tests = fields.take("tests");

@@ -1,6 +1,7 @@
 //! The legacy forms: a bare list of tasks, and the configuration around or beside it.
 
 use super::edges::edges;
+use super::errors::Rules;
 use super::node::Node;
 use super::reader::Reader;
 use super::task;
@@ -58,7 +59,7 @@ pub(crate) fn read(
         }
     }
     if let Some(node) = list {
-        spec.tasks = task::read_all(reader, node, Form::Legacy);
+        spec.tasks = task::read_all(reader, node, Form::Legacy, Rules::default());
     }
     spec
 }

@@ -8,10 +8,13 @@
 
 use serde_json::{Map, Value, json};
 
+use super::errors::{ON_ERROR_WORDS, ORDER_WORDS, RULE_WORDS};
 use super::reader::ALIASES;
-use super::task::{EMIT_WORDS, ON_ERROR_WORDS, TYPES};
+use super::task::{EMIT_WORDS, TYPES};
 use super::{FULL_FIELDS, Form, edges, full};
-use crate::limits::{NAME_BYTES_MAX, PARALLELISM_MAX, PARTITIONS_MAX, TASKS_MAX, TOPIC_BYTES_MAX};
+use crate::limits::{
+    NAME_BYTES_MAX, PARALLELISM_MAX, PARTITIONS_MAX, RETRIES_MAX, TASKS_MAX, TOPIC_BYTES_MAX,
+};
 
 /// Where the schema can be found; stable for version 1 of the grammar.
 pub const SCHEMA_ID: &str = "https://millstream.dev/schema/pipeline-v1.json";
@@ -60,7 +63,9 @@ fn definitions() -> Value {
         ("old_tasks", tasks("old_task")),
         ("old_task", task(Form::Legacy)),
         ("window", window()),
+        ("retry", retry()),
         ("sink", sink()),
+        ("dead_letter", dead_letter()),
         ("topic", topic_alone()),
         ("table", table()),
         ("topic_settings", topic_settings()),
@@ -87,10 +92,12 @@ fn pipeline() -> Value {
             ("ingest", by_name("Gateways that feed topics.", NAME_BYTES_MAX, refer("gateway"))),
             ("source", refer("source")),
             ("sources", by_name("Topics that it reads.", NAME_BYTES_MAX, refer("source"))),
+            ("on_error", words("What becomes of records that fail.", &RULE_WORDS)),
+            ("retry", refer("retry")),
             ("tasks", refer("tasks")),
             ("sink", refer("sink")),
             ("sinks", by_name("Places for results.", NAME_BYTES_MAX, refer("sink"))),
-            ("dead_letter", topic_or("The topic of records that failed.")),
+            ("dead_letter", refer("dead_letter")),
             ("topics", by_name("Single topics.", TOPIC_BYTES_MAX, refer("topic_settings"))),
             ("tests", json!({ "type": "array", "items": refer("test") })),
         ],
@@ -223,7 +230,8 @@ fn task(form: Form) -> Value {
         ("from", texts("Sources that it reads, when there are several.")),
         ("key", text("An expression for the key of what comes in.")),
         ("event_time", text("An expression for the time of what comes in.")),
-        ("on_error", words("What becomes of a record that fails.", &ON_ERROR_WORDS)),
+        ("on_error", words("What becomes of a record that fails.", &RULE_WORDS)),
+        ("retry", refer("retry")),
         ("partitions", whole("Partitions of the topics that lead to it.", PARTITIONS_MAX)),
     ];
     let names: Vec<&str> = common.iter().map(|(name, _)| *name).collect();
@@ -309,6 +317,31 @@ fn sink() -> Value {
     let mut sink = mapping("Where results go.", &[], vec![("kafka", kafka), ("sqlite", tables)]);
     sink["minProperties"] = json!(1);
     sink
+}
+
+fn retry() -> Value {
+    mapping(
+        "How a record is tried again whose failure may pass with time.",
+        &[],
+        vec![
+            ("limit", whole("How often, at most.", RETRIES_MAX)),
+            ("backoff", duration("The first pause; each is twice the one before.")),
+            ("backoff_max", duration("The longest pause.")),
+            ("then", words("What becomes of it at last.", &ON_ERROR_WORDS)),
+        ],
+    )
+}
+
+fn dead_letter() -> Value {
+    let fields = mapping(
+        "Records that failed.",
+        &[],
+        vec![
+            ("topic", name("Their topic.", TOPIC_BYTES_MAX)),
+            ("order", words("What later records of a key do.", &ORDER_WORDS)),
+        ],
+    );
+    mapping_or(fields, name("Their topic, or the word plain or sequenced.", TOPIC_BYTES_MAX))
 }
 
 /// A topic's name, or a mapping that has nothing else.

@@ -1,8 +1,9 @@
 //! Reading one task, in the words of its type.
 
+use super::errors::{self, Rules};
 use super::node::{Kind, Node};
 use super::reader::{Fields, Reader, shortened};
-use super::{Emit, Form, OnError, Task, TaskKind, Window};
+use super::{Emit, Form, Task, TaskKind, Window};
 use crate::diagnose::{Diagnostic, Located, Span, code, did_you_mean};
 use crate::expression::Expression;
 use crate::json::{Number, Path};
@@ -10,13 +11,6 @@ use crate::limits::{PARTITIONS_MAX, TASKS_MAX, WINDOWS_PER_RECORD_MAX};
 
 /// The types of tasks.
 pub(crate) const TYPES: [&str; 6] = ["forward", "sum", "count", "average", "filter", "map"];
-
-/// The words of `on_error`.
-pub(crate) const ON_ERROR_WORDS: [(&str, OnError); 3] = [
-    (OnError::Fail.word(), OnError::Fail),
-    (OnError::Skip.word(), OnError::Skip),
-    (OnError::DeadLetter.word(), OnError::DeadLetter),
-];
 
 /// The words of `emit`.
 pub(crate) const EMIT_WORDS: [(&str, Emit); 2] = [("final", Emit::Final), ("update", Emit::Update)];
@@ -40,7 +34,12 @@ const HOMES: [(&str, &str); 11] = [
 ];
 
 /// Reads the list of tasks.
-pub(crate) fn read_all(reader: &mut Reader<'_>, node: &Node, form: Form) -> Vec<Task> {
+pub(crate) fn read_all(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    form: Form,
+    usual: Rules,
+) -> Vec<Task> {
     let Kind::Sequence(items) = &node.kind else {
         reader.expected("`tasks`", "a list of tasks", node);
         return Vec::new();
@@ -55,11 +54,11 @@ pub(crate) fn read_all(reader: &mut Reader<'_>, node: &Node, form: Form) -> Vec<
         let help = "add a task: - { id: copy, type: forward, to: sink }";
         reader.report(Diagnostic::error(code::MISSING_FIELD, title).at(node.span, "").help(help));
     }
-    items.iter().filter_map(|item| read(reader, item, form)).collect()
+    items.iter().filter_map(|item| read(reader, item, form, usual)).collect()
 }
 
 /// Reads one task; `None` when it is no mapping or has no usable id.
-fn read(reader: &mut Reader<'_>, node: &Node, form: Form) -> Option<Task> {
+fn read(reader: &mut Reader<'_>, node: &Node, form: Form, usual: Rules) -> Option<Task> {
     let mut fields = reader.fields("a task", node);
     if !matches!(node.kind, Kind::Mapping(_)) {
         return None;
@@ -75,8 +74,7 @@ fn read(reader: &mut Reader<'_>, node: &Node, form: Form) -> Option<Task> {
     let key = fields.take("key").and_then(|node| reader.expression("`key`", node));
     let event_time =
         fields.take("event_time").and_then(|node| reader.expression("`event_time`", node));
-    let on_error = fields.take("on_error");
-    let on_error = on_error.and_then(|node| reader.word("`on_error`", node, &ON_ERROR_WORDS));
+    let rules = errors::of_task(reader, &mut fields, usual);
     let partitions = fields.take("partitions").and_then(|node| {
         let count = reader.count("`partitions`", node, (1, PARTITIONS_MAX))?;
         Some(Located::new(count, node.span))
@@ -99,7 +97,8 @@ fn read(reader: &mut Reader<'_>, node: &Node, form: Form) -> Option<Task> {
         key,
         to,
         from: from.unwrap_or_default(),
-        on_error: on_error.unwrap_or_default(),
+        on_error: rules.on_error(),
+        retry: rules.retry(),
         partitions,
         event_time,
         ttl_ms,

@@ -1,8 +1,8 @@
 //! A spec written out in the full form, so that people can leave the legacy one.
 
 use super::{
-    Edges, Emit, Form, Format, OnError, Runtime, Spec, Task, TaskKind, Window, duration_text,
-    schema_line,
+    Edges, Emit, Form, Format, OnError, Retry, Runtime, Spec, Task, TaskKind, Window,
+    duration_text, schema_line,
 };
 use crate::json::{Number, write_number, write_text};
 
@@ -71,8 +71,10 @@ fn task(task: &Task, out: &mut String) {
     if let Some(ttl_ms) = task.ttl_ms {
         fields.push(format!("ttl: {}", duration_text(ttl_ms)));
     }
-    if task.on_error != OnError::Fail {
-        fields.push(format!("on_error: {}", task.on_error.word()));
+    match &task.retry {
+        Some(retry) => fields.extend(of_retry(retry)),
+        None if task.on_error == OnError::Fail => {}
+        None => fields.push(format!("on_error: {}", task.on_error.word())),
     }
     if let Some(count) = &task.partitions {
         fields.push(format!("partitions: {}", count.value));
@@ -125,6 +127,17 @@ fn kind(kind: &TaskKind, fields: &mut Vec<String>) {
             }
         }
     }
+}
+
+fn of_retry(retry: &Retry) -> [String; 2] {
+    let settings = format!(
+        "retry: {{ limit: {}, backoff: {}, backoff_max: {}, then: {} }}",
+        retry.limit,
+        duration_text(retry.backoff_ms),
+        duration_text(retry.backoff_max_ms),
+        retry.then.word(),
+    );
+    ["on_error: retry".to_owned(), settings]
 }
 
 fn of_window(window: &Window) -> Vec<String> {

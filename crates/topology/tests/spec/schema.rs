@@ -113,7 +113,8 @@ fn strange_fields() -> Vec<(String, String)> {
         at("sink", &full("sink: { ?? }")),
         at("sink", &full("sinks: { a: { ?? } }")),
         at("topic", &full("sink: { kafka: { ?? } }")),
-        at("topic", &full("dead_letter: { ?? }")),
+        at("dead_letter/then", &full("dead_letter: { ?? }")),
+        at("retry", &full("retry: { ?? }")),
         at("table", &full("sink: { sqlite: { ?? } }")),
         at("table", &full("sink: { sqlite: [{ ?? }] }")),
         at("topic_settings", &full("topics: { a: { ?? } }")),
@@ -198,6 +199,8 @@ fn the_schema_and_the_reader_know_the_same_words() {
         at(&full("source: { topic: a, format: ?? }")),
         at(&with_task("task", "type: ??")),
         at(&with_task("task", "type: forward, on_error: ??")),
+        at(&full("retry: { then: ?? }")),
+        at(&full("dead_letter: { order: ?? }")),
         at(&with_task("task", "type: count, window: 1s, emit: ??")),
     ];
     let of_reader: BTreeSet<_> = files.iter().map(|file| known_to_the_reader(file)).collect();

@@ -82,6 +82,8 @@ fn role(topic: &TopicPlan) -> &'static str {
         TopicRole::Sink => "written",
         TopicRole::Changelog => "state",
         TopicRole::DeadLetter => "failed records",
+        TopicRole::Parked => "parked keys",
+        TopicRole::Orders => "orders for parked keys",
         TopicRole::Plan => "plans",
     }
 }

@@ -131,8 +131,11 @@ async fn open_shelf(
         }
         Ok(shelf)
     });
-    let applied = node.spill(shelf.await?, bytes_max)?;
-    Ok(applied.map(|applied| applied.offset))
+    let Some(applied) = node.spill(shelf.await?, bytes_max)? else {
+        return Ok(None);
+    };
+    task.state.closed_ms[goal.node] = applied.closed_ms;
+    Ok(Some(applied.offset))
 }
 
 /// Why state on disk is of no use, if it is not.
@@ -159,7 +162,7 @@ mod tests {
         assert_eq!(age_ms_max(86_400_000), 86_400_000 - 3_600_000);
         assert_eq!(age_ms_max(1_000), 900);
         assert_eq!(age_ms_max(0), 0);
-        let applied = Applied { offset: 10, at_ms: 1_000 };
+        let applied = Applied { offset: 10, at_ms: 1_000, closed_ms: 0 };
         assert_eq!(unfit(applied, (0, 10), (1_899, 900)), None);
         assert_eq!(unfit(applied, (10, 20), (1_000, 900)), None);
         assert!(unfit(applied, (0, 10), (1_900, 900)).unwrap().contains("older"));

@@ -78,8 +78,10 @@ impl Tail {
                 self.aids.progress.done.fetch_add(passed, Ordering::Relaxed);
                 goal.next = reached;
                 has_moved = true;
-                let applied = Applied { offset: reached, at_ms: now_ms };
-                self.tasks[goal.task].state.nodes[goal.node].settle(Some(applied));
+                let state = &mut self.tasks[goal.task].state;
+                let closed_ms = state.closed_ms[goal.node];
+                let applied = Applied { offset: reached, at_ms: now_ms, closed_ms };
+                state.nodes[goal.node].settle(Some(applied));
             }
         }
         self.goals.retain(|_, goal| goal.next < goal.end);

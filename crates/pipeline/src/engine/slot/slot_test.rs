@@ -82,6 +82,7 @@ async fn slot(client: &Client) -> (Slot, Sender<Order>) {
         keeper: None,
         purge: Purge::new(client.clone(), Arc::new(SystemClock::new())),
         memory: MemoryShare::new(&Memory::new(usize::MAX)),
+        parked: Parked::new(client.clone(), None),
     });
     (slot.await.unwrap(), sender)
 }

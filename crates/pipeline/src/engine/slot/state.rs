@@ -1,6 +1,9 @@
 //! What a slot does with the state of its tasks around a commit.
 
-use super::{Slot, Trouble};
+use client::transaction::TxnRecord;
+
+use super::{Slot, Trouble, parked};
+use crate::engine::changelog;
 use crate::engine::memory::OverLimit;
 use crate::engine::store::{Applied, ShelfError};
 use crate::engine::task::Task;
@@ -23,15 +26,37 @@ impl Slot {
         }
     }
 
+    /// Writes what the transaction has changed in the state, each key once.
+    pub(super) fn write_changes(&mut self) -> Result<(), Trouble> {
+        let now_ms = self.clock.unix_ms();
+        let writer = &mut self.writer;
+        for (task, handles) in self.tasks.iter().zip(&self.handles) {
+            for (node, handle) in &handles.changelogs {
+                let time_has_moved = task.time_has_moved(*node);
+                changelog::each_change(&task.state, *node, time_has_moved, |change| {
+                    let record = TxnRecord {
+                        timestamp: now_ms,
+                        key: Some(change.key),
+                        value: change.value,
+                        headers: &[],
+                    };
+                    writer.append(*handle, task.partition, &record)
+                })?;
+            }
+            parked::write_changes(task, handles.parked, now_ms, writer)?;
+        }
+        Ok(())
+    }
+
     /// The transaction is committed: the state takes its changes over, with how much of the
     /// changelogs it is now.
     pub(super) fn settle_state(&mut self, now_ms: i64) {
         for (task, handles) in self.tasks.iter_mut().zip(&self.handles) {
-            let partition = task.partition;
+            let (partition, closed_ms) = (task.partition, task.state.closed_ms.clone());
             task.settle(|node| {
                 let place = handles.changelogs.get(&node)?;
                 let offset = self.writer.written_end(*place, partition)?;
-                Some(Applied { offset, at_ms: now_ms })
+                Some(Applied { offset, at_ms: now_ms, closed_ms: *closed_ms.get(node)? })
             });
         }
     }

@@ -231,7 +231,7 @@ impl<M: Maker> Walk<'_, M> {
         );
         self.changelog.extend(changes);
         let offset = i64::try_from(self.changelog.len()).unwrap();
-        self.store.settle(is_known.then_some(Applied { offset, at_ms: offset }));
+        self.store.settle(is_known.then_some(Applied { offset, at_ms: offset, closed_ms: offset }));
         assert_eq!(self.store.change_bytes(), 0);
         self.committed = self.now.clone();
     }
@@ -245,14 +245,15 @@ impl<M: Maker> Walk<'_, M> {
         let Some((store, applied)) = self.maker.crashed(&self.store, self.layout) else {
             return;
         };
-        assert_eq!(applied.offset, applied.at_ms, "an offset and its time belong together");
+        let times = (applied.at_ms, applied.closed_ms);
+        assert_eq!(times, (applied.offset, applied.offset), "they belong to the offset");
         self.store = store;
         let tail = &self.changelog[usize::try_from(applied.offset).unwrap()..];
         for (key, value) in tail {
             self.store.restore(key, *value);
         }
         let offset = i64::try_from(self.changelog.len()).unwrap();
-        self.store.settle(Some(Applied { offset, at_ms: offset }));
+        self.store.settle(Some(Applied { offset, at_ms: offset, closed_ms: offset }));
         self.now = self.committed.clone();
         assert_eq!(self.content(ALL_SHARDS), self.committed);
         if self.layout == Layout::Windowed {
@@ -320,7 +321,7 @@ impl Maker for OnDisk {
         self.copies += 1;
         copy(&from, &self.dir.join(self.copies.to_string()));
         let store = self.open(layout);
-        let applied = store.applied().unwrap_or(Applied { offset: 0, at_ms: 0 });
+        let applied = store.applied().unwrap_or(Applied { offset: 0, at_ms: 0, closed_ms: 0 });
         Some((store, applied))
     }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! label  0                                              -> u8 format = 1 | 16 changelog topic id
 //!                                                          | u64 signature | i64 offset | i64 ms
+//!                                                          | i64 windows are closed up to, ms
 //! value  1 | u16 virtual shard | record's key           -> as in the changelog
 //!        1 | u64 end | u16 virtual shard | record's key       of a windowed store
 //! end    2 | u64 end                                    -> u64 keys of that window
@@ -28,7 +29,7 @@ use crate::limits::{
 };
 
 const FORMAT: u8 = 1;
-const LABEL_BYTES: usize = 41;
+const LABEL_BYTES: usize = 49;
 const LABEL: [u8; 1] = [0];
 const VALUE: u8 = 1;
 const END: u8 = 2;
@@ -164,12 +165,13 @@ impl Shelf {
 
     fn read_label(&self, bytes: &[u8]) -> Option<Applied> {
         let fixed = <[u8; LABEL_BYTES]>::try_from(bytes).ok()?;
-        let (head, times) = fixed.split_last_chunk::<16>()?;
-        let (offset, at_ms) = times.split_first_chunk::<8>()?;
-        let at_ms = <[u8; 8]>::try_from(at_ms).ok()?;
+        let (head, closed_ms) = fixed.split_last_chunk::<8>()?;
+        let (head, at_ms) = head.split_last_chunk::<8>()?;
+        let (head, offset) = head.split_last_chunk::<8>()?;
         (head == self.owner_bytes()).then(|| Applied {
             offset: i64::from_be_bytes(*offset),
-            at_ms: i64::from_be_bytes(at_ms),
+            at_ms: i64::from_be_bytes(*at_ms),
+            closed_ms: i64::from_be_bytes(*closed_ms),
         })
     }
 
@@ -342,6 +344,7 @@ impl Batch<'_> {
         let mut label = self.shelf.owner_bytes();
         label.extend_from_slice(&applied.offset.to_be_bytes());
         label.extend_from_slice(&applied.at_ms.to_be_bytes());
+        label.extend_from_slice(&applied.closed_ms.to_be_bytes());
         self.batch.insert(&self.shelf.keyspace, LABEL, label);
     }
 

@@ -1,0 +1,243 @@
+//! The assignment that is wanted, from what there is: a pure function.
+//!
+//! Whoever runs a task keeps it while that is fair; new slots are taken where the job has fewest,
+//! first by machine, then by task manager, so that one machine's end takes little with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::catalogue::TaskId;
+
+/// A slot: the task manager and the slot's number there.
+pub type SlotKey = (String, u32);
+
+/// A task manager that can run tasks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// Its id.
+    pub worker: String,
+    /// Its machine.
+    pub host: String,
+    /// How many slots it has.
+    pub slots: u32,
+    /// Slots that other jobs have.
+    pub taken: BTreeSet<u32>,
+}
+
+/// What a job wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// Its tasks.
+    pub tasks: Vec<TaskId>,
+    /// Slots; fewer are used when there are fewer.
+    pub slots: u32,
+}
+
+/// The slots with their tasks, close to what runs now. Empty when no slot is free.
+#[must_use]
+pub fn target(
+    wish: &Wish,
+    offers: &[Offer],
+    current: &BTreeMap<SlotKey, Vec<TaskId>>,
+) -> BTreeMap<SlotKey, Vec<TaskId>> {
+    let slots = choose(wish, offers, current);
+    let kept = |slot: &SlotKey| current.get(slot).cloned().unwrap_or_default();
+    let mut filled: BTreeMap<SlotKey, Vec<TaskId>> =
+        slots.into_iter().map(|slot| (slot.clone(), kept(&slot))).collect();
+    distribute(&wish.tasks, &mut filled);
+    filled.retain(|_, tasks| !tasks.is_empty());
+    filled
+}
+
+/// The slots that the job gets.
+fn choose(
+    wish: &Wish,
+    offers: &[Offer],
+    current: &BTreeMap<SlotKey, Vec<TaskId>>,
+) -> BTreeSet<SlotKey> {
+    let is_offered = |(worker, slot): &SlotKey| {
+        let offer = offers.iter().find(|offer| offer.worker == *worker);
+        offer.is_some_and(|offer| *slot < offer.slots && !offer.taken.contains(slot))
+    };
+    let wanted = base::cast::usize_of_u32(wish.slots).clamp(1, wish.tasks.len().max(1));
+    let mut slots: BTreeSet<SlotKey> =
+        current.keys().filter(|slot| is_offered(slot)).cloned().collect();
+    while slots.len() > wanted {
+        let surplus = crowded(&slots);
+        slots.remove(&surplus);
+    }
+    while slots.len() < wanted {
+        let Some(free) = free_slot(offers, &slots) else { break };
+        slots.insert(free);
+    }
+    // A task manager that came later gets its share.
+    for _ in 0..slots.len() {
+        let Some(free) = free_slot(offers, &slots) else { break };
+        let crowded = crowded(&slots);
+        let of = |worker: &str| slots.iter().filter(|(at, _)| at == worker).count();
+        if of(&crowded.0) < of(&free.0) + 2 {
+            break;
+        }
+        slots.remove(&crowded);
+        slots.insert(free);
+    }
+    slots
+}
+
+/// The last slot of the task manager that has most.
+fn crowded(slots: &BTreeSet<SlotKey>) -> SlotKey {
+    let of = |worker: &str| slots.iter().filter(|(at, _)| at == worker).count();
+    let most = slots.iter().max_by_key(|(worker, slot)| (of(worker), *slot));
+    most.cloned().unwrap_or_default()
+}
+
+/// A free slot where the job has fewest.
+fn free_slot(offers: &[Offer], slots: &BTreeSet<SlotKey>) -> Option<SlotKey> {
+    let host_of = |worker: &str| offers.iter().find(|it| it.worker == worker).map(|it| &it.host);
+    let free = offers.iter().filter_map(|offer| {
+        let is_free = |slot: &u32| {
+            !offer.taken.contains(slot) && !slots.contains(&(offer.worker.clone(), *slot))
+        };
+        let slot = (0..offer.slots).find(is_free)?;
+        let on_host = slots.iter().filter(|(at, _)| host_of(at) == Some(&offer.host)).count();
+        let on_worker = slots.iter().filter(|(at, _)| *at == offer.worker).count();
+        Some(((on_host, on_worker, offer.taken.len(), &offer.worker), slot))
+    });
+    free.min().map(|((_, _, _, worker), slot)| (worker.clone(), slot))
+}
+
+/// Gives each stage's tasks out evenly; a slot keeps what it has up to its fair share.
+fn distribute(tasks: &[TaskId], filled: &mut BTreeMap<SlotKey, Vec<TaskId>>) {
+    if filled.is_empty() {
+        return;
+    }
+    let wanted: BTreeSet<TaskId> = tasks.iter().copied().collect();
+    let stages: BTreeSet<u32> = wanted.iter().map(|task| task.stage).collect();
+    for stage in stages {
+        let of_stage = || wanted.iter().filter(move |task| task.stage == stage);
+        let count = of_stage().count();
+        let (share, mut extras) = (count / filled.len(), count % filled.len());
+        let mut given = BTreeSet::new();
+        for held in filled.values_mut() {
+            let mut kept = 0;
+            held.retain(|task| {
+                if task.stage != stage {
+                    return true;
+                }
+                let is_extra = kept == share;
+                let is_fair = kept < share || is_extra && extras > 0;
+                let keeps = is_fair && wanted.contains(task) && given.insert(*task);
+                if keeps {
+                    kept += 1;
+                    extras -= usize::from(is_extra);
+                }
+                keeps
+            });
+        }
+        for task in of_stage().filter(|task| !given.contains(task)) {
+            let load = |held: &Vec<TaskId>| {
+                (held.iter().filter(|it| it.stage == stage).count(), held.len())
+            };
+            if let Some((_, held)) = filled.iter_mut().min_by_key(|(_, held)| load(held)) {
+                held.push(*task);
+            }
+        }
+    }
+    for held in filled.values_mut() {
+        held.retain(|task| wanted.contains(task));
+        held.sort_unstable();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::rng::{Random, SeededRandom};
+
+    use super::*;
+
+    fn offer(worker: &str, host: &str, slots: u32) -> Offer {
+        let (worker, host) = (worker.to_owned(), host.to_owned());
+        Offer { worker, host, slots, taken: BTreeSet::new() }
+    }
+
+    fn wish(stages: &[i32], slots: u32) -> Wish {
+        let of = |(stage, count): (u32, &i32)| {
+            (0..*count).map(move |partition| TaskId { stage, partition }).collect::<Vec<_>>()
+        };
+        Wish { tasks: (0..).zip(stages).flat_map(of).collect(), slots }
+    }
+
+    fn workers(target: &BTreeMap<SlotKey, Vec<TaskId>>) -> Vec<String> {
+        target.keys().map(|(worker, slot)| format!("{worker}.{slot}")).collect()
+    }
+
+    fn moved(
+        before: &BTreeMap<SlotKey, Vec<TaskId>>,
+        after: &BTreeMap<SlotKey, Vec<TaskId>>,
+    ) -> usize {
+        let stays = |slot: &SlotKey, task: &TaskId| {
+            after.get(slot).is_some_and(|tasks| tasks.contains(task))
+        };
+        before
+            .iter()
+            .flat_map(|(slot, tasks)| tasks.iter().map(move |it| (slot, it)))
+            .filter(|(slot, task)| !stays(slot, task))
+            .count()
+    }
+
+    #[test]
+    fn slots_are_spread_over_machines_first() {
+        let offers = [offer("a", "one", 2), offer("b", "one", 2), offer("c", "two", 2)];
+        let target = target(&wish(&[4], 3), &offers, &BTreeMap::new());
+        assert_eq!(workers(&target), ["a.0", "b.0", "c.0"]);
+        assert_eq!(target.values().map(Vec::len).max(), Some(2));
+    }
+
+    #[test]
+    fn who_is_lost_is_replaced_and_the_others_keep_what_they_have() {
+        let all = [offer("a", "x", 1), offer("b", "y", 1), offer("c", "z", 1)];
+        let wish = wish(&[6, 6], 3);
+        let before = target(&wish, &all, &BTreeMap::new());
+        let lost = before.get(&("b".to_owned(), 0)).map_or(0, Vec::len);
+        let mut current = before;
+        current.remove(&("b".to_owned(), 0));
+        let after = target(&wish, &[all[0].clone(), all[2].clone()], &current);
+        assert_eq!((lost, moved(&current, &after)), (4, 0));
+        // It comes back: it gets its share, and no more moves than that.
+        let again = target(&wish, &all, &after);
+        assert_eq!((workers(&again).len(), moved(&after, &again)), (3, 4));
+    }
+
+    #[test]
+    fn a_slot_of_another_job_is_left_alone() {
+        let mut only = offer("a", "x", 2);
+        only.taken.insert(0);
+        let target_now = target(&wish(&[4], 2), &[only.clone()], &BTreeMap::new());
+        assert_eq!(workers(&target_now), ["a.1"]);
+        only.taken.insert(1);
+        assert!(target(&wish(&[4], 2), &[only], &BTreeMap::new()).is_empty());
+    }
+
+    #[test]
+    fn every_task_has_one_slot_shares_are_even_and_nothing_moves_without_need() {
+        for seed in 0..300 {
+            let rng = SeededRandom::new(seed);
+            let below = |bound: u64| u32::try_from(rng.below(bound)).unwrap();
+            let stages: Vec<i32> = (0..=below(3)).map(|_| below(9).cast_signed()).collect();
+            let wish = wish(&stages, below(7));
+            let mut current = BTreeMap::new();
+            for round in 0..6 {
+                let offers: Vec<Offer> = (0..below(5))
+                    .map(|at| offer(&format!("w{at}"), &format!("h{}", at % 2), below(4)))
+                    .collect();
+                let next = target(&wish, &offers, &current);
+                let mut given: Vec<TaskId> = next.values().flatten().copied().collect();
+                given.sort_unstable();
+                let has_slots = offers.iter().any(|offer| offer.slots > 0);
+                let expected = if has_slots { wish.tasks.clone() } else { Vec::new() };
+                assert_eq!(given, expected, "seed {seed}, round {round}");
+                assert_eq!(target(&wish, &offers, &next), next, "seed {seed}, round {round}");
+                current = next;
+            }
+        }
+    }
+}

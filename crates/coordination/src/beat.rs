@@ -1,0 +1,105 @@
+//! What a node says of itself, again and again.
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalogue::{FORMAT, TaskId};
+use crate::node::Node;
+
+/// The protocol between nodes. It is raised when nodes of two versions could not work together.
+pub const PROTOCOL: u32 = 1;
+
+/// One beat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beat {
+    /// Format of this record.
+    pub format: u32,
+    /// The protocol that the node speaks.
+    pub protocol: u32,
+    /// The program's version.
+    pub version: String,
+    /// The node's id.
+    pub node: String,
+    /// Tells its starts apart.
+    pub nonce: u64,
+    /// When it started, in milliseconds since 1970.
+    pub started_ms: i64,
+    /// The machine.
+    pub host: String,
+    /// The process.
+    pub pid: u32,
+    /// Whether it is a job manager, and so may lead.
+    pub is_candidate: bool,
+    /// The epoch in which it leads.
+    pub leads: Option<u64>,
+    /// Slots that it offers; 0 when it is no task manager.
+    pub slots: u32,
+    /// What its slots are doing.
+    pub runs: Vec<Run>,
+}
+
+impl Beat {
+    /// The first beat of a node.
+    #[must_use]
+    pub fn of(node: &Node, version: &str) -> Self {
+        Self {
+            format: FORMAT,
+            protocol: PROTOCOL,
+            version: version.to_owned(),
+            node: node.id.clone(),
+            nonce: node.nonce,
+            started_ms: node.started_ms,
+            host: node.host.clone(),
+            pid: node.pid,
+            is_candidate: false,
+            leads: None,
+            slots: 0,
+            runs: Vec::new(),
+        }
+    }
+
+    /// What its slot does under a grant.
+    #[must_use]
+    pub fn run(&self, job: &str, slot: u32, since: u64) -> Option<&Run> {
+        let mut runs = self.runs.iter();
+        runs.find(|run| run.job == job && run.slot == slot && run.since == since)
+    }
+}
+
+/// What a slot does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// The job.
+    pub job: String,
+    /// The slot's number on its node.
+    pub slot: u32,
+    /// The epoch of the assignment that granted it.
+    pub since: u64,
+    /// How far it is.
+    pub phase: Phase,
+    /// The tasks that it runs.
+    pub tasks: Vec<TaskId>,
+    /// Records read from sources and edges, up to the last commit.
+    pub records_in: u64,
+    /// Records that wait at its inputs, as of the last commit.
+    pub lag: i64,
+}
+
+/// How far a slot is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// It reads positions and restores state.
+    Starting,
+    /// It works.
+    Running,
+    /// Its identity was fenced, or the log was lost: it may be granted again.
+    Ended {
+        /// Why.
+        reason: String,
+    },
+    /// It cannot go on, and another slot could not either.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}

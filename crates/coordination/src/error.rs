@@ -1,0 +1,100 @@
+//! Why a node cannot take part.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use client::ClientError;
+
+/// Why a node ended, or a command got no answer.
+#[derive(Debug)]
+pub enum CoordinationError {
+    /// The log cannot be worked with.
+    Client(ClientError),
+    /// The cluster speaks another version of the protocol between nodes.
+    Protocol {
+        /// The version of the program that leads.
+        version: String,
+        /// Its protocol.
+        theirs: u32,
+        /// Ours.
+        ours: u32,
+    },
+    /// Another process has the same id and started later.
+    TakenOver {
+        /// The id.
+        node: String,
+        /// The other one's machine.
+        host: String,
+        /// The other one's process.
+        pid: u32,
+    },
+    /// A record of the cluster's topics is none of ours.
+    Unreadable {
+        /// The topic.
+        topic: &'static str,
+        /// The record's offset.
+        offset: i64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The node's id cannot be kept.
+    Folder {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// An id that is none.
+    BadId {
+        /// What was given.
+        id: String,
+    },
+    /// Nobody answered a request.
+    NoLeader,
+    /// A record is larger than the topic takes.
+    TooLarge {
+        /// Its bytes.
+        bytes: usize,
+    },
+}
+
+impl fmt::Display for CoordinationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(error) => write!(f, "{error}"),
+            Self::Protocol { version, theirs, ours } => write!(
+                f,
+                "the cluster is led by Millstream {version}, whose nodes speak protocol {theirs}; \
+                 this program speaks {ours}"
+            ),
+            Self::TakenOver { node, host, pid } => {
+                write!(f, "another process has the id `{node}`: pid {pid} on {host}")
+            }
+            Self::Unreadable { topic, offset, reason } => {
+                write!(
+                    f,
+                    "{topic} holds a record that is none of ours at offset {offset}: {reason}"
+                )
+            }
+            Self::Folder { path, cause } => {
+                write!(f, "the node's id cannot be kept in {}: {cause}", path.display())
+            }
+            Self::BadId { id } => {
+                write!(f, "`{id}` is no id: 1 to 64 letters, digits, dashes and underscores are")
+            }
+            Self::NoLeader => f.write_str("no job manager has answered"),
+            Self::TooLarge { bytes } => {
+                write!(f, "the pipeline's files take {bytes} bytes, more than a record may have")
+            }
+        }
+    }
+}
+
+impl std::error::Error for CoordinationError {}
+
+impl From<ClientError> for CoordinationError {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}

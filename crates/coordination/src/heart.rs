@@ -1,0 +1,118 @@
+//! Beating: what the node says of itself goes out again and again.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use base::clock::Clock;
+use client::options::ProducerOptions;
+use client::producer::Record;
+use client::{Client, ClientError};
+use runtime::task::{self, Task};
+use runtime::timer;
+use tracing::debug;
+
+use crate::beat::{Beat, Run};
+use crate::limits::{LEADER_STALL_MS_MAX, MANAGER_BEAT_MS, WORKER_BEAT_MS};
+use crate::topics::BEATS;
+
+/// What the parts of a node have to say; cheap to clone.
+#[derive(Clone)]
+pub struct Voice {
+    shared: Arc<Mutex<Said>>,
+    clock: Arc<dyn Clock>,
+}
+
+struct Said {
+    beat: Beat,
+    /// When the leader last said that it leads, in steady milliseconds.
+    led_ms: u64,
+}
+
+impl fmt::Debug for Voice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Voice({})", self.said().beat.node)
+    }
+}
+
+impl Voice {
+    /// Begins with this.
+    #[must_use]
+    pub fn new(beat: Beat, clock: Arc<dyn Clock>) -> Self {
+        Self { shared: Arc::new(Mutex::new(Said { beat, led_ms: 0 })), clock }
+    }
+
+    /// Says in which epoch the node leads, or that it does not. A leader says it again and again:
+    /// one whose loop stands still is a leader no more.
+    pub fn lead(&self, epoch: Option<u64>) {
+        let now_ms = self.clock.steady_ms();
+        let mut said = self.said();
+        said.beat.leads = epoch;
+        said.led_ms = now_ms;
+    }
+
+    /// Says what the slots do.
+    pub fn runs(&self, runs: Vec<Run>) {
+        self.said().beat.runs = runs;
+    }
+
+    /// Says that the node offers nothing any more, so that nobody waits for its silence.
+    pub fn leave(&self) {
+        let mut said = self.said();
+        said.beat.slots = 0;
+        said.beat.is_candidate = false;
+        said.beat.leads = None;
+    }
+
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.shared.lock().expect("no holder of what is said panics")
+    }
+
+    fn now(&self) -> Beat {
+        let now_ms = self.clock.steady_ms();
+        let said = self.said();
+        let mut beat = said.beat.clone();
+        if now_ms.saturating_sub(said.led_ms) > LEADER_STALL_MS_MAX {
+            beat.leads = None;
+        }
+        beat
+    }
+}
+
+/// Beats until the task is aborted.
+#[must_use]
+pub fn start(client: &Client, voice: &Voice) -> Task<()> {
+    let is_candidate = voice.said().beat.is_candidate;
+    let every_ms = if is_candidate { MANAGER_BEAT_MS } else { WORKER_BEAT_MS };
+    task::spawn("heart", run(client.clone(), voice.clone(), Duration::from_millis(every_ms)))
+}
+
+async fn run(client: Client, voice: Voice, every: Duration) {
+    let producer = client.producer(ProducerOptions {
+        linger: Duration::ZERO,
+        delivery_timeout: Duration::from_secs(10),
+        ..ProducerOptions::default()
+    });
+    loop {
+        let next = timer::now() + every;
+        let beat = voice.now();
+        let value = serde_json::to_vec(&beat).expect("a beat is plain data");
+        let sent = async {
+            let record = Record {
+                topic: BEATS,
+                partition: Some(0),
+                key: Some(beat.node.as_bytes()),
+                value: Some(&value),
+                timestamp: Some(voice.clock.unix_ms()),
+                headers: &[],
+            };
+            // One at a time: while the log stands still, so do the beats.
+            producer.send(record).await?.wait().await.map(drop)
+        };
+        let sent: Result<(), ClientError> = sent.await;
+        if let Err(error) = sent {
+            debug!(%error, "a beat was not heard");
+        }
+        timer::sleep_until(next).await;
+    }
+}

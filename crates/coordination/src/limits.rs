@@ -1,0 +1,55 @@
+//! Every bound of this crate, each with its reason.
+
+/// Milliseconds between two beats of a job manager: three missed and a claim fit into the three
+/// seconds that a failover may take.
+pub const MANAGER_BEAT_MS: u64 = 500;
+
+/// Milliseconds between two beats of a node that is no job manager.
+pub const WORKER_BEAT_MS: u64 = 1_000;
+
+/// Own beats that the log shows without one of the leader, after which the first in line claims;
+/// each further one waits for one more, so that they do not fence each other.
+pub const LEADER_SILENT_BEATS_MAX: u32 = 3;
+
+/// Beats of the leader that the log shows without one of a task manager, after which that one is
+/// gone: three of its own, which come half as often.
+pub const WORKER_SILENT_BEATS_MAX: u32 = 6;
+
+/// Own beats that a new leader waits before it assigns anything, so that those who are there have
+/// been heard.
+pub const LEADER_SETTLE_BEATS: u32 = 3;
+
+/// Milliseconds that the leader's loop may stand still before its beats no longer claim to lead:
+/// longer than a fence that waits for a transaction to time out.
+pub const LEADER_STALL_MS_MAX: u64 = 15_000;
+
+/// Nodes that are kept in the roll; beats of further ones are not counted.
+pub const NODES_MAX: usize = 1_000;
+
+/// Jobs of a cluster.
+pub const JOBS_MAX: usize = 1_000;
+
+/// Slots of one node.
+pub const SLOTS_MAX: u32 = 1_024;
+
+/// Bytes of one record of the cluster's topics: a job carries its files.
+pub const RECORD_BYTES_MAX: usize = 900 << 10;
+
+/// Bytes that one batch may hold once it is decompressed.
+pub const DECODED_BATCH_BYTES_MAX: usize = 16 << 20;
+
+/// Longest that the leader puts off giving tasks to a slot that keeps ending, in own beats.
+pub const RESTART_HOLD_BEATS_MAX: u32 = 16;
+
+/// Own beats without an end of a slot after which its job counts as healthy again.
+pub const RESTART_FORGET_BEATS: u32 = 120;
+
+/// How long a command waits for the leader's answer, in milliseconds: two failovers.
+pub const ANSWER_MS_MAX: u64 = 15_000;
+
+/// How long a transaction of a slot may stay open before the broker aborts it, in milliseconds.
+pub const SLOT_TRANSACTION_MS: u64 = 10_000;
+
+/// Longest wait for records of the cluster's topics before its reader looks at the time again, in
+/// milliseconds.
+pub const READ_WAIT_MS_MAX: u64 = 250;

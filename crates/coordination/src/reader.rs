@@ -1,0 +1,228 @@
+//! Reading the cluster's topics, in the order of the log.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use client::admin::OffsetAt;
+use client::consumer::Fetched;
+use client::options::{ConsumerOptions, Isolation};
+use client::{Client, Consumer};
+use protocol::record::Record;
+use serde::Deserialize;
+use tracing::warn;
+
+use crate::beat::{Beat, PROTOCOL};
+use crate::catalogue::{Catalogue, Entry};
+use crate::error::CoordinationError;
+use crate::limits::DECODED_BATCH_BYTES_MAX;
+use crate::request::{Answer, Request};
+use crate::topics::{ANSWERS, BEATS, CLUSTER, REQUESTS};
+
+/// Where reading begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// At the first record.
+    Start,
+    /// Behind the last record that there is now.
+    End,
+    /// At an offset.
+    At(i64),
+}
+
+/// Something that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// Of the catalogue.
+    Entry(Entry),
+    /// A beat.
+    Beat(Beat),
+    /// A beat of a node that speaks another protocol.
+    Foreign(Foreign),
+    /// A request, with the offset behind it.
+    Request(Request, i64),
+    /// An answer.
+    Answer(Answer),
+}
+
+/// What can be read of a beat of another protocol.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Foreign {
+    /// The protocol.
+    pub protocol: u32,
+    /// The program's version.
+    pub version: String,
+    /// The epoch in which the node leads.
+    #[serde(default)]
+    pub leads: Option<u64>,
+}
+
+/// Reads some of the topics.
+#[derive(Debug)]
+pub struct Reader {
+    consumer: Consumer,
+}
+
+impl Reader {
+    /// Reads these topics, committed records only.
+    ///
+    /// # Errors
+    /// The log's.
+    pub async fn open(
+        client: &Client,
+        topics: &[(&'static str, From)],
+    ) -> Result<Self, CoordinationError> {
+        let options = ConsumerOptions { isolation: Isolation::ReadCommitted, ..Default::default() };
+        let mut reader = Self { consumer: client.consumer(options) };
+        for (topic, from) in topics {
+            let offset = offset(client, topic, *from).await?;
+            reader.consumer.add(topic, 0, offset);
+        }
+        Ok(reader)
+    }
+
+    /// Reads a further topic.
+    ///
+    /// # Errors
+    /// The log's.
+    pub async fn add(
+        &mut self,
+        client: &Client,
+        topic: &'static str,
+        from: From,
+    ) -> Result<(), CoordinationError> {
+        let offset = offset(client, topic, from).await?;
+        self.consumer.add(topic, 0, offset);
+        Ok(())
+    }
+
+    /// Reads a topic no more.
+    pub fn remove(&mut self, topic: &'static str) {
+        self.consumer.remove(topic, 0);
+    }
+
+    /// What came, in the order of each topic; waits for at most this long.
+    ///
+    /// # Errors
+    /// The log's; [`CoordinationError::Unreadable`] for a record of the catalogue that is none.
+    pub async fn poll(&mut self, wait: Duration) -> Result<Vec<Word>, CoordinationError> {
+        let mut words = Vec::new();
+        for part in self.consumer.poll(wait).await? {
+            read(&part, &mut words)?;
+        }
+        Ok(words)
+    }
+}
+
+/// The whole catalogue as it is now.
+///
+/// # Errors
+/// As [`Reader::poll`].
+pub async fn catalogue(client: &Client) -> Result<Catalogue, CoordinationError> {
+    let mut reader = Reader::open(client, &[(CLUSTER, From::Start)]).await?;
+    let end = offset(client, CLUSTER, From::End).await?;
+    let mut catalogue = Catalogue::default();
+    while reader.consumer.position(CLUSTER, 0).unwrap_or(end) < end {
+        for word in reader.poll(Duration::from_secs(1)).await? {
+            if let Word::Entry(entry) = word {
+                catalogue.apply(entry);
+            }
+        }
+    }
+    Ok(catalogue)
+}
+
+async fn offset(
+    client: &Client,
+    topic: &'static str,
+    from: From,
+) -> Result<i64, CoordinationError> {
+    let at = match from {
+        From::At(offset) => return Ok(offset),
+        From::Start => OffsetAt::Earliest,
+        From::End => OffsetAt::Latest,
+    };
+    let isolation = Isolation::ReadUncommitted;
+    let found = client.admin().list_offsets(&[(topic, 0)], at, isolation).await?;
+    Ok(found.get(&(topic.to_owned(), 0)).map_or(0, |found| found.offset))
+}
+
+fn read(part: &Fetched, words: &mut Vec<Word>) -> Result<(), CoordinationError> {
+    let topic = [CLUSTER, BEATS, REQUESTS, ANSWERS].into_iter().find(|it| **it == *part.topic);
+    let Some(topic) = topic else {
+        return Ok(());
+    };
+    for batch in &part.batches {
+        let base = batch.header().base_offset;
+        let damaged =
+            |offset: i64, reason: String| CoordinationError::Unreadable { topic, offset, reason };
+        let decoded = batch
+            .decode(DECODED_BATCH_BYTES_MAX)
+            .map_err(|cause| damaged(base, cause.to_string()))?;
+        for record in decoded.iter() {
+            let record = record.map_err(|cause| damaged(base, cause.to_string()))?;
+            if record.offset < part.from {
+                continue;
+            }
+            let read = word(topic, &record);
+            let read = read.map_err(|cause| damaged(record.offset, cause.to_string()));
+            match read {
+                Ok(word) => words.extend(word),
+                Err(error) if topic == CLUSTER => return Err(error),
+                // Anybody may write there, and a bad word must not stop the cluster.
+                Err(error) => warn!(%error, "record left alone"),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn word(topic: &str, record: &Record<'_>) -> Result<Option<Word>, serde_json::Error> {
+    let Some(value) = record.value else {
+        return Ok(None);
+    };
+    let word = match topic {
+        CLUSTER => {
+            let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
+            return Ok(Entry::decode(&key, value)?.map(Word::Entry));
+        }
+        BEATS => {
+            let foreign: Foreign = serde_json::from_slice(value)?;
+            if foreign.protocol != PROTOCOL {
+                return Ok(Some(Word::Foreign(foreign)));
+            }
+            Word::Beat(serde_json::from_slice(value)?)
+        }
+        REQUESTS => Word::Request(serde_json::from_slice(value)?, record.offset + 1),
+        _ => Word::Answer(serde_json::from_slice(value)?),
+    };
+    Ok(Some(word))
+}
+
+/// The newest beat of each node, of those that were written since a time in milliseconds since
+/// 1970, by id.
+///
+/// # Errors
+/// As [`Reader::poll`].
+pub async fn beats(
+    client: &Client,
+    since_ms: i64,
+) -> Result<BTreeMap<String, Beat>, CoordinationError> {
+    let end = offset(client, BEATS, From::End).await?;
+    let (admin, isolation) = (client.admin(), Isolation::ReadUncommitted);
+    let at = OffsetAt::Timestamp(since_ms);
+    let found = admin.list_offsets(&[(BEATS, 0)], at, isolation).await?;
+    let start = found.get(&(BEATS.to_owned(), 0)).map_or(end, |found| found.offset);
+    let mut beats = BTreeMap::new();
+    if start < 0 {
+        return Ok(beats);
+    }
+    let mut reader = Reader::open(client, &[(BEATS, From::At(start))]).await?;
+    while reader.consumer.position(BEATS, 0).unwrap_or(end) < end {
+        for word in reader.poll(Duration::from_secs(1)).await? {
+            if let Word::Beat(beat) = word {
+                beats.insert(beat.node.clone(), beat);
+            }
+        }
+    }
+    Ok(beats)
+}

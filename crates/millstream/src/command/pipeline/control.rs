@@ -1,0 +1,126 @@
+//! `pipeline apply`, `pause`, `resume`, `stop`, `restart`: what is asked of the job manager.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use base::rng::{Random as _, SystemRandom};
+use clap::Args;
+use coordination::ask::ask;
+use coordination::request::{Ask, Kind, Reply};
+
+use super::FileArgs;
+use crate::cli::Stage;
+use crate::cluster::{ClusterArgs, World, executor};
+use crate::command::serve::coordination_failed;
+use crate::config::Settings;
+use crate::message::{Exit, Failure, codes};
+use crate::pipeline_file;
+
+/// Options of `apply`.
+#[derive(Debug, Args)]
+pub(super) struct ApplyArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+/// Options of what is done to a pipeline that was applied.
+#[derive(Debug, Args)]
+pub(super) struct JobArgs {
+    /// The pipeline's name.
+    #[arg(value_name = "PIPELINE")]
+    job: String,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+impl ApplyArgs {
+    /// Puts the flags over the other settings.
+    pub(super) fn settle(&self, settings: &mut Settings) {
+        self.cluster.settle(settings);
+    }
+
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.file.files
+    }
+}
+
+impl JobArgs {
+    /// Puts the flags over the other settings.
+    pub(super) fn settle(&self, settings: &mut Settings) {
+        self.cluster.settle(settings);
+    }
+
+    pub(super) fn job(&self) -> String {
+        self.job.clone()
+    }
+}
+
+/// Applies a file.
+pub(super) fn apply(args: &ApplyArgs, stage: &mut Stage) -> Result<Exit, Failure> {
+    let variables = RefCell::new(BTreeMap::new());
+    let lookup = |name: &str| {
+        let found = pipeline_file::lookup(name)?;
+        variables.borrow_mut().insert(name.to_owned(), found.clone());
+        Some(found)
+    };
+    let (loaded, texts) = match pipeline_file::load_with(args.files(), &lookup, stage) {
+        Ok(loaded) => loaded,
+        Err(told) => return told,
+    };
+    let named = loaded.spec.brokers.as_ref().map(|brokers| brokers.value.clone());
+    let named = named.filter(|brokers| brokers != "embedded");
+    stage.settings.pipeline("brokers", "cluster.brokers", named);
+    let variables = variables.into_inner();
+    let what = Ask::Apply { files: texts, variables, is_dry: args.dry_run };
+    put(what, stage)
+}
+
+/// Asks the job manager that leads, and tells its answer.
+pub(super) fn put(what: Ask, stage: &mut Stage) -> Result<Exit, Failure> {
+    executor()?.block_on(async {
+        let world = World::new();
+        let client = world.connect(&stage.settings, false).await?;
+        let asked = ask(&client, what, SystemRandom.next_u64(), &*world.clock).await;
+        let reply = asked.map_err(|error| coordination_failed(&error, stage))?;
+        match reply {
+            Reply::Done { notes } => {
+                for note in &notes {
+                    stage.line(note)?;
+                }
+                if notes.is_empty() {
+                    stage.note("done");
+                }
+                Ok(Exit::Success)
+            }
+            Reply::Refused { kind, reason, facts } => Err(refused(kind, reason, facts)),
+        }
+    })
+}
+
+fn refused(kind: Kind, reason: String, facts: Vec<String>) -> Failure {
+    let (code, help) = match kind {
+        Kind::NoJob => (codes::NO_JOB, "`millstream pipeline list` shows those that there are"),
+        Kind::Already => (codes::NOTHING_TO_DO, "`millstream pipeline status` shows how it is"),
+        Kind::File => (codes::PIPELINE_FILE, "let all nodes run one version of the program"),
+        Kind::PlanChanged => (
+            codes::PLAN_CHANGED,
+            "drop the state of a task with `millstream pipeline reset FILE --task ID`",
+        ),
+        Kind::TopicUnfit => {
+            (codes::TOPIC_UNFIT, "see what there is with `millstream topic describe TOPIC`")
+        }
+        Kind::Unsupported => {
+            (codes::NOT_ON_TASK_MANAGERS, "`millstream run FILE -b HOST:PORT` runs it as it is")
+        }
+        Kind::TooMany => (codes::NO_JOB, "apply it to another cluster"),
+        Kind::Log => (codes::REFUSED, "see what the job manager's log says"),
+    };
+    let failure = Failure::new(Exit::Failed, code, reason).help(help);
+    facts.into_iter().fold(failure, Failure::fact)
+}

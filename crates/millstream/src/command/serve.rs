@@ -1,0 +1,336 @@
+//! `millstream serve`: a node of a cluster that runs pipelines: job manager, task manager or both.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base::disk::{Disk as _, DiskFile, OpenMode, RealDisk, lock};
+use base::rng::{Random, SystemRandom};
+use clap::{Args, ValueEnum};
+use client::Client;
+use coordination::CoordinationError;
+use coordination::beat::Beat;
+use coordination::heart::{self, Voice};
+use coordination::limits::SLOTS_MAX;
+use coordination::node::Node;
+use coordination::topics;
+use pipeline::cluster::{Candidate, Worker};
+use runtime::boot::Executor;
+use runtime::shutdown::{self, Shutdown, Trigger};
+use runtime::signal::{Signals, Told};
+use runtime::task::{self, Task};
+use runtime::{thread, timer};
+
+use crate::cli::Stage;
+use crate::cluster::{ClusterArgs, World};
+use crate::command::up::data_dir;
+use crate::config::Settings;
+use crate::message::{Exit, Failure, codes, failed};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How long the last beat, which says that the node leaves, may take to be heard.
+const LAST_BEAT_MS: u64 = 1_100;
+
+/// What a node does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// Decides who runs what; of several one leads.
+    Jobmanager,
+    /// Runs tasks in its slots.
+    Taskmanager,
+}
+
+/// Options of the command.
+#[derive(Debug, Args)]
+#[command(before_help = "Examples:
+  millstream serve                                   both roles, cluster at 127.0.0.1:9092
+  millstream serve --roles jobmanager -b kafka-1:9092
+  millstream serve --roles taskmanager --slots 4 -b kafka-1:9092")]
+pub(crate) struct ServeArgs {
+    /// What this node does, with commas between.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "ROLES",
+        default_value = "jobmanager,taskmanager"
+    )]
+    roles: Vec<Role>,
+    #[command(flatten)]
+    slots: SlotArgs,
+    #[command(flatten)]
+    node: NodeArgs,
+}
+
+/// Options of `jobmanager`.
+#[derive(Debug, Args)]
+#[command(before_help = "Examples:
+  millstream jobmanager -b kafka-1:9092
+  millstream jobmanager --id jm-1                    named, where several share a data folder")]
+pub(crate) struct ManagerArgs {
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+/// Options of `taskmanager`.
+#[derive(Debug, Args)]
+#[command(before_help = "Examples:
+  millstream taskmanager -b kafka-1:9092 --slots 4
+  millstream taskmanager --id tm-1                   named, where several share a data folder")]
+pub(crate) struct WorkerArgs {
+    #[command(flatten)]
+    slots: SlotArgs,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+/// How much a task manager takes.
+#[derive(Debug, Args)]
+struct SlotArgs {
+    /// Slots: tasks of so many slots run at once [default: one per processor].
+    #[arg(long, value_name = "N")]
+    slots: Option<u32>,
+}
+
+/// Options of every node.
+#[derive(Debug, Args)]
+pub(crate) struct NodeArgs {
+    /// A stable name of this node [default: one that is kept in the data folder].
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    /// Data folder [default: ./.millstream].
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+impl NodeArgs {
+    /// Puts the flags over the other settings.
+    pub(crate) fn settle(&self, settings: &mut Settings) {
+        settings.flag("data", "--data", self.data.clone());
+        self.cluster.settle(settings);
+    }
+}
+
+impl ServeArgs {
+    /// Puts the flags over the other settings.
+    pub(crate) fn settle(&self, settings: &mut Settings) {
+        self.node.settle(settings);
+    }
+}
+
+/// Serves in the roles of the command line.
+pub(crate) fn run(args: &ServeArgs, stage: &mut Stage) -> Result<Exit, Failure> {
+    serve(&args.roles, (&args.node, args.slots.slots), stage)
+}
+
+/// Serves as a job manager.
+pub(crate) fn run_manager(args: &ManagerArgs, stage: &mut Stage) -> Result<Exit, Failure> {
+    serve(&[Role::Jobmanager], (&args.node, None), stage)
+}
+
+/// Serves as a task manager.
+pub(crate) fn run_worker(args: &WorkerArgs, stage: &mut Stage) -> Result<Exit, Failure> {
+    serve(&[Role::Taskmanager], (&args.node, args.slots.slots), stage)
+}
+
+fn serve(
+    roles: &[Role],
+    (args, slots_wanted): (&NodeArgs, Option<u32>),
+    stage: &mut Stage,
+) -> Result<Exit, Failure> {
+    let slots = slots(roles, slots_wanted)?;
+    let world = World::new();
+    let (node, _lock) = node(roles, args, &stage.settings, &world)?;
+    let executor = Executor::new(thread::parallelism()).map_err(|error| failed::machine(&error))?;
+    executor.block_on(async {
+        let mut signals = Signals::listen().map_err(|error| failed::machine(&error))?;
+        let client = world.connect(&stage.settings, false).await?;
+        let client_failed = |error| failed::client(&error, &stage.settings);
+        topics::prepare(&client).await.map_err(client_failed)?;
+        let is_candidate = roles.contains(&Role::Jobmanager);
+        let beat = Beat { is_candidate, slots, ..Beat::of(&node, VERSION) };
+        let voice = Voice::new(beat, Arc::clone(&world.clock));
+        let heart = heart::start(&client, &voice);
+        let (trigger, ending) = shutdown::pair();
+        let parts = Parts { client, world: &world, node: &node, voice: &voice };
+        let mut running = parts.start(roles, (&trigger, &ending));
+        tell_ready(roles, &node, slots, stage)?;
+        let ended = runtime::select! {
+            _ = signals.next() => None,
+            ended = first(&mut running) => Some(ended),
+        };
+        trigger.fire();
+        // Somebody who presses Ctrl-C again does not want to wait for the end.
+        let again = async { while signals.next().await != Told::Interrupt {} };
+        runtime::select! {
+            () = all(running) => {}
+            () = again => return Ok(Exit::Interrupted),
+        }
+        // Nobody has to wait for the silence of a node that says that it leaves.
+        timer::sleep(std::time::Duration::from_millis(LAST_BEAT_MS)).await;
+        heart.abort();
+        match ended {
+            Some(Err(error)) => Err(coordination_failed(&error, stage)),
+            Some(Ok(())) | None => Ok(Exit::Success),
+        }
+    })
+}
+
+struct Parts<'a> {
+    client: Client,
+    world: &'a World,
+    node: &'a Node,
+    voice: &'a Voice,
+}
+
+type Running = Vec<Task<Result<(), CoordinationError>>>;
+
+impl Parts<'_> {
+    fn start(&self, roles: &[Role], (_, ending): (&Trigger, &Shutdown)) -> Running {
+        let mut running = Running::new();
+        let clock = || Arc::clone(&self.world.clock);
+        if roles.contains(&Role::Jobmanager) {
+            let rng: Arc<dyn Random> = Arc::new(SystemRandom);
+            let world = (self.client.clone(), clock(), rng);
+            let manager = Candidate::new(world, (self.node.clone(), VERSION), self.voice.clone());
+            running.push(task::spawn("job manager", manager.run(ending.clone())));
+        }
+        if roles.contains(&Role::Taskmanager) {
+            let (node, voice) = (self.node.clone(), self.voice.clone());
+            let manager = Worker::new(self.client.clone(), clock(), node, voice);
+            running.push(task::spawn("task manager", manager.run(ending.clone())));
+        }
+        running
+    }
+}
+
+/// The first role that ends by itself.
+async fn first(running: &mut Running) -> Result<(), CoordinationError> {
+    loop {
+        if let Some(at) = running.iter().position(Task::is_finished) {
+            return running.swap_remove(at).join().await.unwrap_or(Ok(()));
+        }
+        timer::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+async fn all(running: Running) {
+    for role in running {
+        // What it ends with no longer changes anything.
+        drop(role.join().await);
+    }
+}
+
+fn slots(roles: &[Role], wanted: Option<u32>) -> Result<u32, Failure> {
+    if !roles.contains(&Role::Taskmanager) {
+        return Ok(0);
+    }
+    let usual = u32::try_from(thread::parallelism()).unwrap_or(1);
+    let slots = wanted.unwrap_or(usual);
+    if (1..=SLOTS_MAX).contains(&slots) {
+        return Ok(slots);
+    }
+    Err(Failure::usage(format!("--slots must be from 1 to {SLOTS_MAX}, found {slots}")))
+}
+
+/// Who this node is, and the lock of the folder where its id is kept.
+fn node(
+    roles: &[Role],
+    args: &NodeArgs,
+    settings: &Settings,
+    world: &World,
+) -> Result<(Node, Option<Arc<dyn DiskFile>>), Failure> {
+    let dir = data_dir(settings).join(folder(roles));
+    let held = match args.id {
+        Some(_) => None,
+        None => Some(locked(&dir)?),
+    };
+    let (host, pid) = (crate::host::name(), std::process::id());
+    let node = Node::start(
+        args.id.as_deref(),
+        (&RealDisk, &dir),
+        (&*world.clock, &SystemRandom),
+        (&host, pid),
+    );
+    node.map(|node| (node, held)).map_err(|error| node_failed(&error))
+}
+
+/// Nodes of different roles may share a data folder, and each has an id of its own in it.
+fn folder(roles: &[Role]) -> &'static str {
+    let has = |role| roles.contains(&role);
+    match (has(Role::Jobmanager), has(Role::Taskmanager)) {
+        (true, false) => "jobmanager",
+        (false, true) => "taskmanager",
+        _ => "node",
+    }
+}
+
+fn locked(dir: &Path) -> Result<Arc<dyn DiskFile>, Failure> {
+    let path: PathBuf = dir.join("lock");
+    let opened = RealDisk
+        .create_dir_all(dir)
+        .and_then(|()| RealDisk.open(&path, OpenMode::Create))
+        .and_then(|file| Ok((lock::try_lock(file.as_ref())?, file)));
+    match opened {
+        Ok((true, file)) => Ok(file),
+        Ok((false, _)) => {
+            let what = format!("the id in {} is in use by another process", dir.display());
+            Err(Failure::new(Exit::Failed, codes::FOLDER_IN_USE, what)
+                .help("give this node a name of its own with --id")
+                .help("take another folder with --data DIR"))
+        }
+        Err(cause) => {
+            let what = format!("the data folder cannot be used: {}: {cause}", path.display());
+            Err(Failure::new(Exit::Failed, codes::FOLDER_UNUSABLE, what)
+                .help("choose a folder that can be written with --data DIR"))
+        }
+    }
+}
+
+fn node_failed(error: &CoordinationError) -> Failure {
+    match error {
+        CoordinationError::Folder { .. } => {
+            Failure::new(Exit::Failed, codes::FOLDER_UNUSABLE, error.to_string())
+                .help("choose a folder that can be written with --data DIR")
+        }
+        _ => Failure::usage(error.to_string()),
+    }
+}
+
+/// What a person is told of a node that could not go on, or of a request that was not answered.
+pub(crate) fn coordination_failed(error: &CoordinationError, stage: &Stage) -> Failure {
+    let what = error.to_string();
+    match error {
+        CoordinationError::Client(error) => failed::client(error, &stage.settings),
+        CoordinationError::Protocol { .. } => {
+            Failure::new(Exit::Configuration, codes::OTHER_PROTOCOL, what)
+                .help("let all nodes of a cluster run one version of the program")
+        }
+        CoordinationError::TakenOver { .. } => Failure::new(Exit::TryAgain, codes::ID_TAKEN, what)
+            .help("give each node a name of its own with --id"),
+        CoordinationError::NoLeader => Failure::new(Exit::TimedOut, codes::NO_LEADER, what)
+            .help("start one with `millstream jobmanager`"),
+        CoordinationError::Unreadable { .. } => {
+            Failure::new(Exit::Failed, codes::STATE_UNUSABLE, what)
+        }
+        CoordinationError::Folder { .. } | CoordinationError::BadId { .. } => node_failed(error),
+        CoordinationError::TooLarge { .. } => {
+            Failure::new(Exit::Failed, codes::PIPELINE_FILE, what)
+        }
+    }
+}
+
+fn tell_ready(roles: &[Role], node: &Node, slots: u32, stage: &mut Stage) -> Result<(), Failure> {
+    let words: Vec<&str> = roles
+        .iter()
+        .map(|role| match role {
+            Role::Jobmanager => "job manager",
+            Role::Taskmanager => "task manager",
+        })
+        .collect();
+    let brokers = stage.settings.text("brokers").unwrap_or("127.0.0.1:9092").to_owned();
+    let slots = if slots == 0 { String::new() } else { format!("   {slots} slots") };
+    let words = words.join(" and ");
+    stage.line(&format!("  {words} `{}` is ready   cluster at {brokers}{slots}", node.id))
+}

@@ -1,0 +1,132 @@
+//! From a pipeline's files to a job: what can be said before anything runs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use client::Client;
+use coordination::catalogue::{FORMAT, Goal, Job};
+use topology::diagnose::{Look, Paint, Sources, render};
+use topology::lint;
+use topology::plan::{Change, Outline, Plan, compare};
+use topology::spec::{Delivery, Spill};
+
+use crate::engine::EngineError;
+use crate::engine::ledger::Ledger;
+use crate::engine::topics::{self, tasks_of};
+
+/// Why files are no job.
+#[derive(Debug)]
+pub enum PrepareError {
+    /// They cannot be read here as they were read there.
+    File {
+        /// What is wrong, as lines.
+        told: String,
+    },
+    /// They need what task managers do not do.
+    Unsupported {
+        /// What.
+        what: String,
+    },
+    /// The log or the stored state does not fit.
+    Engine(EngineError),
+}
+
+impl fmt::Display for PrepareError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { told } => f.write_str(told),
+            Self::Unsupported { what } => write!(f, "task managers do not run {what}"),
+            Self::Engine(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for PrepareError {}
+
+/// The plan of a pipeline's files.
+///
+/// # Errors
+/// [`PrepareError::File`], [`PrepareError::Unsupported`].
+pub fn read(
+    files: &[(String, String)],
+    variables: &BTreeMap<String, String>,
+) -> Result<Plan, PrepareError> {
+    let mut sources = Sources::new();
+    for (name, text) in files {
+        sources.add(name, text);
+    }
+    let loaded = lint::load(&sources, &|name| variables.get(name).cloned());
+    let loaded = loaded.map_err(|diagnostics| PrepareError::File {
+        told: render(&diagnostics, &sources, Look::Plain, Paint::Off),
+    })?;
+    let plan = Plan::of(&loaded.spec);
+    if let Some(gateway) = plan.gateways.first() {
+        let what =
+            format!("gateways such as `{}`: let `millstream run` feed a topic", gateway.name);
+        return Err(PrepareError::Unsupported { what });
+    }
+    if let Some(table) = plan.tables.first() {
+        let what =
+            format!("tables such as `{}`: they write into a file of one machine", table.sink);
+        return Err(PrepareError::Unsupported { what });
+    }
+    if plan.state.spill == Spill::Disk {
+        let what = "pipelines with `spill: disk`: a folder stays behind when tasks move";
+        return Err(PrepareError::Unsupported { what: what.to_owned() });
+    }
+    Ok(plan)
+}
+
+/// A job as it is before it is applied, and what changes against what ran before.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) job: Job,
+    pub(crate) changes: Vec<Change>,
+}
+
+/// Makes the topics of a plan, unless it is dry, and checks that stored state fits.
+///
+/// # Errors
+/// [`PrepareError::Engine`].
+pub(crate) async fn admit(
+    client: &Client,
+    plan: &Plan,
+    (claim, applied_ms): (u64, i64),
+    is_dry: bool,
+) -> Result<Prepared, PrepareError> {
+    let admitted = async {
+        let counts = if is_dry {
+            topics::existing(client, plan).await?
+        } else {
+            topics::prepare(client, plan).await?
+        };
+        let ledger = if counts.contains_key(&plan.plan_topic) {
+            Ledger::read(client, &plan.plan_topic).await?
+        } else {
+            Ledger::default()
+        };
+        ledger.check(plan)?;
+        Ok::<_, EngineError>((counts, ledger))
+    };
+    let (counts, ledger) = admitted.await.map_err(PrepareError::Engine)?;
+    let before = ledger.newest.and_then(|claim| Outline::parse(&claim.outline).ok());
+    let changes = before.map(|before| compare(&before, &Outline::of(plan))).unwrap_or_default();
+    let stages = (0..plan.stages.len()).map(|stage| tasks_of(plan, stage, &counts)).collect();
+    let job = Job {
+        format: FORMAT,
+        name: plan.pipeline.clone(),
+        revision: 0,
+        run: 0,
+        goal: Goal::Running,
+        claim,
+        applied_ms,
+        files: Vec::new(),
+        variables: BTreeMap::new(),
+        stages,
+        topics: counts,
+        slots: plan.slots.saturating_mul(plan.task_managers).max(1),
+        is_transactional: plan.delivery == Delivery::ExactlyOnce,
+        note: None,
+    };
+    Ok(Prepared { job, changes })
+}

@@ -1,0 +1,67 @@
+//! What the state of each pipeline may take in this process, however many of its slots run here.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, Weak};
+
+use topology::plan::Plan;
+
+use crate::engine::room::Room;
+
+/// By pipeline and limit: a file that was replaced may have another one.
+type Known = BTreeMap<(String, u64), Weak<Room>>;
+
+/// The rooms of the pipelines that have slots here; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rooms {
+    known: Arc<Mutex<Known>>,
+}
+
+impl Rooms {
+    /// The room of a plan, which is there as long as somebody holds it.
+    pub(crate) fn of(&self, plan: &Plan) -> Arc<Room> {
+        let mut known = self.known.lock().expect("no holder of the rooms panics");
+        known.retain(|_, room| room.strong_count() > 0);
+        let key = (plan.pipeline.clone(), plan.state.memory_limit_bytes);
+        if let Some(room) = known.get(&key).and_then(Weak::upgrade) {
+            return room;
+        }
+        let room = Arc::new(Room::new(plan, None));
+        known.insert(key, Arc::downgrade(&room));
+        room
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use topology::diagnose::Sources;
+
+    use super::*;
+
+    fn plan(name: &str) -> Plan {
+        let text = format!(
+            "
+version: 1
+name: {name}
+source: {{ topic: in }}
+tasks:
+  - {{ id: seen, type: count, to: sink }}
+sink: {{ kafka: {{ topic: out }} }}
+"
+        );
+        let parsed = topology::spec::parse(&Sources::single("test.yaml", &text), &|_| None);
+        Plan::of(&parsed.spec.expect("a text without problems has a spec"))
+    }
+
+    #[test]
+    fn slots_of_one_pipeline_share_one_limit_while_any_of_them_runs() {
+        let (rooms, plan) = (Rooms::default(), self::plan("p"));
+        let limit = usize::try_from(plan.state.memory_limit_bytes).unwrap();
+        let (one, other) = (rooms.of(&plan), rooms.of(&plan));
+        let (mut first, mut second) = (one.share(), other.share());
+        assert!(first.hold(limit).is_ok());
+        assert!(second.hold(1).is_err());
+        assert!(rooms.of(&self::plan("q")).share().hold(limit).is_ok());
+        drop((one, other, first, second));
+        assert!(rooms.of(&plan).share().hold(limit).is_ok());
+    }
+}

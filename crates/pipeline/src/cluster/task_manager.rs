@@ -1,0 +1,170 @@
+//! A task manager: follows the catalogue, and runs what it is granted.
+//!
+//! It decides nothing. A slot whose grant is gone or has changed ends; one that ended by itself
+//! waits for a grant of a higher epoch, which the leader gives when it hears of the end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::clock::Clock;
+use client::Client;
+use coordination::CoordinationError;
+use coordination::beat::{Beat, PROTOCOL};
+use coordination::catalogue::Catalogue;
+use coordination::heart::Voice;
+use coordination::limits::READ_WAIT_MS_MAX;
+use coordination::node::Node;
+use coordination::reader::{From, Reader, Word};
+use coordination::topics::{BEATS, CLUSTER};
+use runtime::channel::WatchReceiver;
+use runtime::shutdown::Shutdown;
+use runtime::timer;
+use tracing::{info, warn};
+
+use super::rooms::Rooms;
+use super::slot_host::{Held, Place};
+use crate::limits::{DRAIN_LOOK_MS, DRAIN_MS_MAX};
+
+/// A task manager.
+#[derive(Debug)]
+pub struct Worker {
+    node: Node,
+    voice: Voice,
+    place: Place,
+    catalogue: Catalogue,
+    held: BTreeMap<(String, u32), Held>,
+    /// Slots that were told to end and have not.
+    ending: Vec<Held>,
+    /// The newest assignment that was followed, by job.
+    followed: BTreeMap<String, u64>,
+}
+
+impl Worker {
+    /// A task manager that runs nothing yet.
+    #[must_use]
+    pub fn new(client: Client, clock: Arc<dyn Clock>, node: Node, voice: Voice) -> Self {
+        Self {
+            node,
+            voice,
+            place: Place { client, clock, rooms: Rooms::default() },
+            catalogue: Catalogue::default(),
+            held: BTreeMap::new(),
+            ending: Vec::new(),
+            followed: BTreeMap::new(),
+        }
+    }
+
+    /// Runs what it is granted until the end is asked for; then ends its slots in good order.
+    ///
+    /// # Errors
+    /// The log's, when it cannot be read any more.
+    pub async fn run(mut self, mut shutdown: Shutdown) -> Result<(), CoordinationError> {
+        let topics = [(CLUSTER, From::Start), (BEATS, From::End)];
+        let mut reader = Reader::open(&self.place.client, &topics).await?;
+        let wait = Duration::from_millis(READ_WAIT_MS_MAX);
+        loop {
+            let words = runtime::select! {
+                words = reader.poll(wait) => words,
+                () = shutdown.requested() => break,
+            };
+            match words.and_then(|words| self.take(words)) {
+                Ok(()) => {}
+                Err(CoordinationError::Client(error)) if error.is_retriable() => {
+                    warn!(%error, "the catalogue cannot be read at present");
+                    timer::sleep(wait).await;
+                }
+                Err(error) => {
+                    self.end().await;
+                    return Err(error);
+                }
+            }
+            self.follow();
+        }
+        self.end().await;
+        Ok(())
+    }
+
+    fn take(&mut self, words: Vec<Word>) -> Result<(), CoordinationError> {
+        for word in words {
+            match word {
+                Word::Entry(entry) => self.catalogue.apply(entry),
+                Word::Beat(beat) => {
+                    let (born, ours) =
+                        ((beat.started_ms, beat.nonce), (self.node.started_ms, self.node.nonce));
+                    if beat.node == self.node.id && born > ours {
+                        let Beat { node, host, pid, .. } = beat;
+                        return Err(CoordinationError::TakenOver { node, host, pid });
+                    }
+                }
+                Word::Foreign(foreign) if foreign.leads.is_some() => {
+                    let (version, theirs) = (foreign.version, foreign.protocol);
+                    return Err(CoordinationError::Protocol { version, theirs, ours: PROTOCOL });
+                }
+                Word::Foreign(_) | Word::Request(..) | Word::Answer(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes what runs what is granted.
+    fn follow(&mut self) {
+        let (id, nonce) = (self.node.id.as_str(), self.node.nonce);
+        let mut granted = BTreeMap::new();
+        for (job, grant) in self.catalogue.grants_of(id, nonce) {
+            granted.insert((job.name.clone(), grant.slot), (job, grant));
+        }
+        let is_granted = |key: &(String, u32), held: &Held| {
+            granted.get(key).is_some_and(|(_, grant)| grant.since == held.grant.since)
+        };
+        let over: Vec<_> = self.held.iter().filter(|(key, held)| !is_granted(key, held)).collect();
+        let over: Vec<(String, u32)> = over.into_iter().map(|(key, _)| key.clone()).collect();
+        for key in over {
+            if let Some(held) = self.held.remove(&key) {
+                info!(job = held.job, slot = held.grant.slot, "slot is no longer granted");
+                held.stop();
+                self.ending.push(held);
+            }
+        }
+        self.ending.retain(|held| !held.is_over());
+        let before = |name: &str| -> Vec<WatchReceiver<()>> {
+            self.ending.iter().filter(|held| held.job == name).map(Held::ended).collect()
+        };
+        for (key, (job, grant)) in granted {
+            let start = || {
+                info!(job = job.name, slot = grant.slot, since = grant.since, "slot is granted");
+                Held::start(&self.place, (job, grant), before(&job.name))
+            };
+            self.held.entry(key).or_insert_with(start);
+        }
+        self.tell_time();
+        self.voice.runs(self.held.values().map(Held::run).collect());
+    }
+
+    /// Slots that stay tell their time again when others of their job have begun anew: those
+    /// cannot know what was said before.
+    fn tell_time(&mut self) {
+        for (job, assignment) in &self.catalogue.assignments {
+            if self.followed.get(job) == Some(&assignment.epoch) {
+                continue;
+            }
+            let stays = |held: &&Held| held.job == *job && held.grant.since < assignment.epoch;
+            self.held.values().filter(stays).for_each(Held::tell_time);
+            self.followed.insert(job.clone(), assignment.epoch);
+        }
+    }
+
+    /// Ends all slots; what is not committed in time is done again elsewhere.
+    async fn end(&mut self) {
+        let mut ending: Vec<Held> = std::mem::take(&mut self.held).into_values().collect();
+        ending.iter().for_each(Held::stop);
+        ending.append(&mut self.ending);
+        let deadline = timer::now() + Duration::from_millis(DRAIN_MS_MAX);
+        while ending.iter().any(|held| !held.is_over()) && timer::now() < deadline {
+            timer::sleep(Duration::from_millis(DRAIN_LOOK_MS)).await;
+        }
+        ending.iter().for_each(Held::abort);
+        self.voice.runs(Vec::new());
+        self.voice.leave();
+    }
+}

@@ -1,0 +1,82 @@
+//! The room that the state of a pipeline has in a process: memory, and a place on disk.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use base::cast;
+use base::disk::Disk;
+use runtime::task;
+use topology::plan::Plan;
+use topology::spec::Spill;
+
+use super::memory::{Memory, MemoryShare};
+use super::snapshot::keeper::StateFolder;
+use super::store::{ShelfError, Shelves};
+use crate::limits::SPILL_FILES_PART;
+
+/// What all slots of a pipeline in this process share, from one start to the next.
+#[derive(Debug)]
+pub(crate) struct Room {
+    memory: Arc<Memory>,
+    /// What the plan allows, in bytes.
+    limit_bytes: u64,
+    /// Where state lies that is kept on disk, when it is.
+    place: Option<(Arc<dyn Disk>, PathBuf)>,
+    /// State on disk, once it has been opened; it stays open.
+    shelves: Mutex<Option<Shelves>>,
+}
+
+impl Room {
+    /// The room that a plan allows; on disk, if it says so and there is a place.
+    pub(crate) fn new(plan: &Plan, folder: Option<&StateFolder>) -> Self {
+        let limit_bytes = plan.state.memory_limit_bytes;
+        let folder = folder.filter(|_| plan.state.spill == Spill::Disk);
+        let place = folder.and_then(|folder| {
+            let dir = folder.spill_dir.as_ref()?.join(&plan.pipeline);
+            Some((Arc::clone(&folder.disk), dir))
+        });
+        let memory_bytes = match place {
+            // What lies on disk makes room for itself.
+            Some(_) => usize::MAX,
+            None => usize::try_from(limit_bytes).unwrap_or(usize::MAX),
+        };
+        Self { memory: Memory::new(memory_bytes), limit_bytes, place, shelves: Mutex::new(None) }
+    }
+
+    /// The memory that all of them share.
+    pub(crate) fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    /// A holder of state that holds nothing yet.
+    pub(crate) fn share(&self) -> MemoryShare {
+        MemoryShare::new(&self.memory)
+    }
+
+    /// Where state lies on disk, opened at the first start, and the memory of each of so many
+    /// stores in bytes; `None` where state is kept in memory.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub(crate) async fn shelves(
+        &self,
+        stores: usize,
+    ) -> Result<Option<(Shelves, usize)>, ShelfError> {
+        let Some((disk, dir)) = self.place.clone() else {
+            return Ok(None);
+        };
+        let stores = stores.max(1);
+        let files_bytes = self.limit_bytes / SPILL_FILES_PART;
+        let tables_bytes = usize::try_from(self.limit_bytes - files_bytes).unwrap_or(usize::MAX);
+        let known = self.shelves.lock().expect("no holder of the shelves panics").clone();
+        let shelves = match known {
+            Some(shelves) => shelves,
+            None => {
+                let parts = (files_bytes, cast::u64_of(stores));
+                task::blocking(move || Shelves::open(&*disk, &dir, parts)).await?
+            }
+        };
+        *self.shelves.lock().expect("no holder of the shelves panics") = Some(shelves.clone());
+        Ok(Some((shelves, tables_bytes / stores)))
+    }
+}

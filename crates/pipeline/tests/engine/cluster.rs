@@ -1,0 +1,361 @@
+//! Pipelines on several task managers, each a number of tasks of this process with a client of
+//! its own. Who is killed here stops to beat and to listen; his slots run on, as a process would
+//! that is cut off and does not know it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::clock::{Clock, SystemClock};
+use base::rng::{Random, SystemRandom};
+use client::Client;
+use client::admin::TopicSpec;
+use coordination::ask::ask;
+use coordination::beat::{Beat, Phase};
+use coordination::catalogue::{Catalogue, Goal};
+use coordination::heart::{self, Voice};
+use coordination::node::Node;
+use coordination::reader;
+use coordination::request::{Ask, Kind, Reply};
+use coordination::topics;
+use pipeline::cluster::{Candidate, Worker};
+use pipeline::engine::{EngineError, Mode};
+use runtime::shutdown::{self, Trigger};
+use runtime::task::{self, Task};
+use runtime::timer;
+use testkit::broker::TestBroker;
+
+use crate::harness::{Sent, check, connect, each_record, plan, produce, read, start, values};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const FILE: &str = "
+version: 1
+name: mill
+edges: topics
+runtime: { parallelism: 2, task_managers: 2 }
+source: { topic: in, idle: 500ms }
+tasks:
+  - { id: gate, type: forward, to: [seen, mean] }
+  - { id: seen, type: count, to: counts }
+  - { id: mean, type: average, value: n, window: 10s, to: means }
+sinks:
+  counts: { kafka: { topic: counts } }
+  means: { kafka: { topic: means } }
+";
+
+struct Member {
+    node: Node,
+    heart: Task<()>,
+    body: Task<()>,
+    trigger: Trigger,
+}
+
+impl Member {
+    async fn manager(broker: &TestBroker, id: &str) -> Self {
+        Self::start(broker, id, 0).await
+    }
+
+    async fn worker(broker: &TestBroker, id: &str) -> Self {
+        Self::start(broker, id, 2).await
+    }
+
+    async fn start(broker: &TestBroker, id: &str, slots: u32) -> Self {
+        let client = connect(broker).await;
+        topics::prepare(&client).await.unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let node = Node {
+            id: id.to_owned(),
+            nonce: SystemRandom.next_u64(),
+            started_ms: clock.unix_ms(),
+            host: id.to_owned(),
+            pid: 1,
+        };
+        let beat = Beat { is_candidate: slots == 0, slots, ..Beat::of(&node, "test") };
+        let voice = Voice::new(beat, Arc::clone(&clock));
+        let heart = heart::start(&client, &voice);
+        let (trigger, ending) = shutdown::pair();
+        let (of, rng) = (node.clone(), Arc::new(SystemRandom));
+        let body = task::spawn("member", async move {
+            if slots == 0 {
+                let manager = Candidate::new((client, clock, rng), (of, "test"), voice);
+                manager.run(ending).await.unwrap();
+            } else {
+                Worker::new(client, clock, of, voice).run(ending).await.unwrap();
+            }
+        });
+        Self { node, heart, body, trigger }
+    }
+
+    fn kill(self) {
+        self.heart.abort();
+        self.body.abort();
+    }
+
+    async fn stop(self) {
+        self.trigger.fire();
+        self.body.join().await.unwrap();
+        self.heart.abort();
+    }
+}
+
+async fn apply(client: &Client, text: &str) -> Reply {
+    let files = vec![("mill.yaml".to_owned(), text.to_owned())];
+    put(client, Ask::Apply { files, variables: BTreeMap::new(), is_dry: false }).await
+}
+
+async fn put(client: &Client, what: Ask) -> Reply {
+    ask(client, what, SystemRandom.next_u64(), &SystemClock::new()).await.unwrap()
+}
+
+/// Waits until the catalogue is as it should be.
+async fn wait_for(client: &Client, what: &str, is_so: impl Fn(&Catalogue) -> bool) -> Catalogue {
+    let deadline = timer::now() + PATIENCE;
+    loop {
+        let catalogue = reader::catalogue(client).await.unwrap();
+        if is_so(&catalogue) {
+            return catalogue;
+        }
+        assert!(timer::now() < deadline, "{what}: {catalogue:?}");
+        timer::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn workers(catalogue: &Catalogue) -> Vec<String> {
+    let grants = catalogue.assignments.get("mill").map(|it| it.grants.clone());
+    let mut workers: Vec<String> =
+        grants.unwrap_or_default().into_iter().map(|grant| grant.worker).collect();
+    workers.dedup();
+    workers
+}
+
+/// Feeds records of one round: each key once, at a time.
+async fn feed(client: &Client, round: i64) {
+    let text = |key: i64| (format!("k{key}"), format!("{{\"n\":{round}}}"), round * 100);
+    let records: Vec<(String, String, i64)> = (0..20).map(text).collect();
+    let sent: Vec<Sent<'_>> =
+        records.iter().map(|(key, value, time)| (key.as_str(), value.as_str(), *time)).collect();
+    produce(client, "in", &sent).await;
+}
+
+async fn result_count(client: &Client) -> usize {
+    let mut seen = 0;
+    each_record(client, "counts", |_| seen += 1).await;
+    seen
+}
+
+async fn wait_for_results(client: &Client, count: usize) {
+    let deadline = timer::now() + PATIENCE;
+    while result_count(client).await < count {
+        assert!(timer::now() < deadline, "there are less than {count} results");
+        timer::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The mean of each key's first window, once all of them are there.
+async fn first_means(client: &Client) -> Vec<String> {
+    let means = read(client, "means").await;
+    (0..20).filter_map(|key| values(&means, &format!("k{key}")).first().cloned()).collect()
+}
+
+async fn check_counts(client: &Client, rounds: i64) {
+    wait_for_results(client, usize::try_from(rounds * 20).unwrap()).await;
+    let found = read(client, "counts").await;
+    let expected: Vec<String> =
+        (1..=rounds).map(|count| format!("{{\"count\":{count}}}")).collect();
+    for key in 0..20 {
+        assert_eq!(values(&found, &format!("k{key}")), expected, "k{key}");
+    }
+}
+
+async fn make_topics(client: &Client) {
+    let specs = ["in", "counts", "means"].map(|topic| TopicSpec::new(topic, 4));
+    client.admin().create_topics(&specs).await.unwrap();
+}
+
+#[test]
+fn tasks_of_the_dead_go_on_elsewhere_and_what_the_dead_still_do_counts_nothing() {
+    check(async |broker, client| {
+        make_topics(client).await;
+        let manager = Member::manager(broker, "jm-1").await;
+        let first = Member::worker(broker, "tm-1").await;
+        let second = Member::worker(broker, "tm-2").await;
+        assert!(matches!(apply(client, FILE).await, Reply::Done { .. }));
+        let both = |catalogue: &Catalogue| workers(catalogue) == ["tm-1", "tm-2"];
+        wait_for(client, "both task managers have slots", both).await;
+        for round in 0..30 {
+            feed(client, round).await;
+        }
+        check_counts(client, 30).await;
+        // Its slots run on and race those that follow them.
+        first.kill();
+        for round in 30..60 {
+            feed(client, round).await;
+            timer::sleep(Duration::from_millis(100)).await;
+        }
+        wait_for(client, "the living have all", |it| workers(it) == ["tm-2"]).await;
+        check_counts(client, 60).await;
+        // Another one comes and gets its share.
+        let third = Member::worker(broker, "tm-3").await;
+        wait_for(client, "the newcomer has slots", |it| workers(it) == ["tm-2", "tm-3"]).await;
+        for round in 60..200 {
+            feed(client, round).await;
+        }
+        check_counts(client, 200).await;
+        // The windows of 10 s: 20 seconds of records, and time has passed the first of them.
+        let deadline = timer::now() + PATIENCE;
+        while first_means(client).await.len() < 20 {
+            assert!(timer::now() < deadline, "windows do not close");
+            timer::sleep(Duration::from_millis(100)).await;
+        }
+        let mean = "{\"average\":49.5,\"count\":100";
+        let means = first_means(client).await;
+        assert!(means.iter().all(|it| it.starts_with(mean)), "{means:?}");
+        for member in [second, third, manager] {
+            member.stop().await;
+        }
+    });
+}
+
+#[test]
+fn another_job_manager_goes_on_with_the_same_jobs() {
+    check(async |broker, client| {
+        make_topics(client).await;
+        let first = Member::manager(broker, "jm-1").await;
+        let worker = Member::worker(broker, "tm-1").await;
+        assert!(matches!(apply(client, FILE).await, Reply::Done { .. }));
+        let before = wait_for(client, "it is assigned", |it| !workers(it).is_empty()).await;
+        let second = Member::manager(broker, "jm-2").await;
+        let led = before.leader.unwrap();
+        assert_eq!(led.node, first.node.id);
+        feed(client, 0).await;
+        first.kill();
+        let killed = timer::now();
+        let after = wait_for(client, "another one leads", |it| {
+            it.leader.as_ref().is_some_and(|leader| leader.node == "jm-2")
+        });
+        let after = after.await;
+        assert!(killed.elapsed() < Duration::from_secs(10), "{:?}", killed.elapsed());
+        assert_eq!(after.leader.unwrap().epoch, led.epoch + 1);
+        assert_eq!(after.assignments, before.assignments, "nothing moves for it");
+        feed(client, 1).await;
+        check_counts(client, 2).await;
+        let pause = Ask::Pause { job: "mill".to_owned() };
+        assert_eq!(put(client, pause.clone()).await, Reply::Done { notes: Vec::new() });
+        let Reply::Refused { kind: Kind::Already, .. } = put(client, pause).await else {
+            panic!("what rests cannot be told to rest");
+        };
+        feed(client, 2).await;
+        let deadline = timer::now() + PATIENCE;
+        loop {
+            let beats = reader::beats(client, SystemClock::new().unix_ms() - 1_500).await.unwrap();
+            if beats.get("tm-1").is_some_and(|beat| beat.runs.is_empty()) {
+                break;
+            }
+            assert!(timer::now() < deadline, "{beats:?}");
+            timer::sleep(Duration::from_millis(50)).await;
+        }
+        let resume = Ask::Resume { job: "mill".to_owned() };
+        assert_eq!(put(client, resume).await, Reply::Done { notes: Vec::new() });
+        check_counts(client, 3).await;
+        let unknown = Ask::Stop { job: "other".to_owned() };
+        let Reply::Refused { kind: Kind::NoJob, .. } = put(client, unknown).await else {
+            panic!("what is not there cannot be stopped");
+        };
+        worker.stop().await;
+        second.stop().await;
+    });
+}
+
+#[test]
+fn who_runs_the_file_elsewhere_takes_the_job_over_and_a_restart_takes_it_back() {
+    check(async |broker, client| {
+        make_topics(client).await;
+        let manager = Member::manager(broker, "jm-1").await;
+        let worker = Member::worker(broker, "tm-1").await;
+        assert!(matches!(apply(client, FILE).await, Reply::Done { .. }));
+        wait_for(client, "it is assigned", |it| !workers(it).is_empty()).await;
+        feed(client, 0).await;
+        check_counts(client, 1).await;
+        let elsewhere = start(client, plan(FILE), Mode::Forever);
+        feed(client, 1).await;
+        let failed = wait_for(client, "the job has failed", |it| {
+            it.jobs.get("mill").is_some_and(|job| job.goal == Goal::Failed)
+        });
+        let note = failed.await.jobs["mill"].note.clone().unwrap();
+        assert!(note.contains("taken over by") && note.contains("on test"), "{note}");
+        check_counts(client, 2).await;
+        let restart = Ask::Restart { job: "mill".to_owned() };
+        assert_eq!(put(client, restart).await, Reply::Done { notes: Vec::new() });
+        let Err(EngineError::Fenced { by: Some(by) }) = elsewhere.finished().await else {
+            panic!("the one elsewhere is fenced");
+        };
+        assert_eq!(by.worker, "tm-1");
+        feed(client, 2).await;
+        check_counts(client, 3).await;
+        worker.stop().await;
+        manager.stop().await;
+    });
+}
+
+#[test]
+fn state_on_disk_is_refused() {
+    check(async |broker, client| {
+        make_topics(client).await;
+        let manager = Member::manager(broker, "jm-1").await;
+        let text = FILE.replace("task_managers: 2", "task_managers: 2, state: { spill: disk }");
+        let Reply::Refused { kind: Kind::Unsupported, reason, .. } = apply(client, &text).await
+        else {
+            panic!("a folder of one machine does not move with the tasks");
+        };
+        assert!(reason.contains("spill: disk"), "{reason}");
+        manager.stop().await;
+    });
+}
+
+#[test]
+fn state_beyond_its_limit_ends_the_job_and_says_why() {
+    check(async |broker, client| {
+        make_topics(client).await;
+        let manager = Member::manager(broker, "jm-1").await;
+        let worker = Member::worker(broker, "tm-1").await;
+        let limit = "task_managers: 2, state: { memory_limit: 1MiB }";
+        let text = FILE.replace("task_managers: 2", limit);
+        assert!(matches!(apply(client, &text).await, Reply::Done { .. }));
+        let keys: Vec<String> = (0..12_000).map(|key| format!("k{key}")).collect();
+        let sent: Vec<Sent<'_>> = keys.iter().map(|key| (key.as_str(), "{\"n\":1}", 0)).collect();
+        produce(client, "in", &sent).await;
+        let failed = wait_for(client, "the job has failed", |it| {
+            it.jobs.get("mill").is_some_and(|job| job.goal == Goal::Failed)
+        });
+        let note = failed.await.jobs["mill"].note.clone().unwrap();
+        assert!(note.contains("its limit is 1 MiB"), "{note}");
+        worker.stop().await;
+        manager.stop().await;
+    });
+}
+
+#[test]
+fn a_record_that_fails_ends_the_job_and_says_why() {
+    check(async |broker, client| {
+        make_topics(client).await;
+        let manager = Member::manager(broker, "jm-1").await;
+        let worker = Member::worker(broker, "tm-1").await;
+        let text = FILE.replace("type: count", "type: sum, field: n");
+        assert!(matches!(apply(client, &text).await, Reply::Done { .. }));
+        produce(client, "in", &[("a", "{\"n\":1}", 0), ("a", "{\"n\":\"x\"}", 1)]).await;
+        let failed = wait_for(client, "the job has failed", |it| {
+            it.jobs.get("mill").is_some_and(|job| job.goal == Goal::Failed)
+        });
+        let note = failed.await.jobs["mill"].note.clone().unwrap();
+        assert!(note.contains("no number"), "{note}");
+        assert_eq!(values(&read(client, "counts").await, "a"), ["{\"n\":2}"]);
+        let since_ms = SystemClock::new().unix_ms() - 3_000;
+        for beat in reader::beats(client, since_ms).await.unwrap().values() {
+            let is_over = |phase: &Phase| !matches!(phase, Phase::Starting);
+            assert!(beat.runs.iter().all(|run| is_over(&run.phase)), "{beat:?}");
+        }
+        worker.stop().await;
+        manager.stop().await;
+    });
+}
