@@ -12,8 +12,9 @@ mod world;
 
 use world::{Shape, World};
 
-/// Runs a seed: trouble first, then peace; tells how often leaders changed and tasks moved.
-fn play(seed: u64) -> (u64, u64) {
+/// Runs a seed: trouble first, then peace; tells how often leaders changed, tasks moved and the
+/// job was paused, resumed and restarted.
+fn play(seed: u64) -> (u64, u64, u64) {
     let mut world = World::new(seed, Shape { managers: 3, workers: 4, slots: 2, tasks: [6, 4] });
     for _ in 0..6_000 {
         world.trouble();
@@ -35,22 +36,24 @@ fn play(seed: u64) -> (u64, u64) {
     for (task, count) in &before {
         assert!(after[task] > *count, "seed {seed}: {task:?} stands still in peace");
     }
-    (world.leaders, world.moves)
+    (world.leaders, world.moves, world.requests)
 }
 
 #[test]
 fn whatever_is_killed_stopped_or_late_each_task_goes_on_once() {
     let seeds = std::env::var("MILLSTREAM_SIMULATION_SEEDS").ok();
     let seeds: u64 = seeds.map_or(60, |text| text.parse().unwrap());
-    let (mut leaders, mut moves) = (0, 0);
+    let (mut leaders, mut moves, mut requests) = (0, 0, 0);
     for seed in 0..seeds {
-        let (led, moved) = play(seed);
+        let (led, moved, asked) = play(seed);
         leaders += led;
         moves += moved;
+        requests += asked;
     }
-    println!("{seeds} seeds: {leaders} leaders, {moves} moves of tasks");
+    println!("{seeds} seeds: {leaders} leaders, {moves} moves of tasks, {requests} requests");
     assert!(leaders > seeds * 2, "the schedule is too kind: {leaders} leaders");
     assert!(moves > seeds * 10, "the schedule is too kind: {moves} moves");
+    assert!(requests > seeds, "the schedule is too kind: {requests} requests");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use coordination::catalogue::{
     Catalogue, Entry, FORMAT, Goal, Grant, Identity, Job, Leadership, TaskId, transactional_id,
 };
 use coordination::election::Election;
-use coordination::leader::{Action, Leader, Outcome};
+use coordination::leader::{Action, Leader, Outcome, Verb};
 use coordination::node::Node;
 use coordination::roll::Roll;
 
@@ -37,6 +37,8 @@ struct Log {
     entries: Vec<Entry>,
     /// The epoch of each transactional id.
     epochs: BTreeMap<String, i16>,
+    /// The claims of the job: slots by task manager.
+    claims: BTreeMap<String, u32>,
     /// How far each task has come.
     positions: BTreeMap<TaskId, u64>,
 }
@@ -98,6 +100,8 @@ pub(crate) struct World {
     pub(crate) is_fencing: bool,
     pub(crate) leaders: u64,
     pub(crate) moves: u64,
+    pub(crate) requests: u64,
+    is_peace: bool,
 }
 
 impl World {
@@ -114,7 +118,18 @@ impl World {
         let job = job(shape);
         log.positions = job.tasks().map(|task| (task, 0)).collect();
         log.entries.push(Entry::Job(job));
-        Self { seed, rng, now: 0, log, actors, is_fencing: true, leaders: 0, moves: 0 }
+        Self {
+            seed,
+            rng,
+            now: 0,
+            log,
+            actors,
+            is_fencing: true,
+            leaders: 0,
+            moves: 0,
+            requests: 0,
+            is_peace: false,
+        }
     }
 
     /// Sometimes somebody is killed, stopped or started again.
@@ -144,6 +159,7 @@ impl World {
 
     /// Everybody is started and wakes.
     pub(crate) fn make_peace(&mut self) {
+        self.is_peace = true;
         for at in 0..self.actors.len() {
             self.actors[at].sleeps_until = 0;
             if self.actors[at].is_dead {
@@ -200,12 +216,13 @@ impl World {
         }
         actor.beaten = self.now;
         let beat = actor.says();
-        // A repetition of the producer's batch may stand there twice.
-        let twice = self.rng.below(20) == 0;
-        self.log.beats.push(beat.clone());
-        if twice {
-            self.log.beats.push(beat);
-        }
+        // One in twenty is lost on its way, and one stands there twice.
+        let copies = match self.rng.below(20) {
+            0 => 0,
+            1 => 2,
+            _ => 1,
+        };
+        self.log.beats.extend((0..copies).map(|_| beat.clone()));
     }
 
     fn read(&mut self, at: usize) {
@@ -261,14 +278,41 @@ impl World {
         self.leaders += 1;
     }
 
+    /// Sometimes somebody asks the leader to change the job; what rests goes on in peace.
+    fn request(&mut self, at: usize) {
+        let Some(reign) = &mut self.actors[at].reign else { return };
+        let rests = reign.machine.catalogue().jobs[JOB].goal == Goal::Paused;
+        let verb = match self.rng.below(400) {
+            _ if rests && (self.is_peace || self.rng.below(20) == 0) => Verb::Resume,
+            0 if !self.is_peace => Verb::Pause,
+            1 if !self.is_peace && !rests => Verb::Restart,
+            _ => return,
+        };
+        let Ok(job) = reign.machine.changed(JOB, verb, self.now) else { return };
+        if !self.log.holds(LEADER, reign.identity) {
+            self.actors[at].reign = None;
+            return;
+        }
+        reign.machine.committed(Entry::Job(job.clone()));
+        self.write(Entry::Job(job));
+        self.requests += 1;
+    }
+
     /// One action of the leader, as the shell does it.
     fn reign(&mut self, at: usize) {
+        if self.actors[at].reign.as_ref().is_some_and(|reign| reign.machine.is_idle()) {
+            self.request(at);
+        }
         let actor = &mut self.actors[at];
         let Some(reign) = &mut actor.reign else { return };
         let Some(action) = reign.machine.next(&actor.roll) else { return };
         let outcome = match action {
             Action::Register { workers, .. } => {
-                let ids = workers.iter().flat_map(|(worker, slots)| {
+                for (worker, slots) in workers {
+                    let known = self.log.claims.entry(worker).or_default();
+                    *known = slots.max(*known);
+                }
+                let ids = self.log.claims.iter().flat_map(|(worker, slots)| {
                     (0..*slots).map(move |slot| transactional_id(JOB, worker, slot))
                 });
                 Outcome::Ids(ids.collect())

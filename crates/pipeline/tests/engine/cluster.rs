@@ -359,3 +359,28 @@ fn a_record_that_fails_ends_the_job_and_says_why() {
         manager.stop().await;
     });
 }
+
+#[test]
+fn without_transactions_nobody_is_fenced_and_the_tasks_go_on_all_the_same() {
+    check(async |broker, client| {
+        make_topics(client).await;
+        let manager = Member::manager(broker, "jm-1").await;
+        let first = Member::worker(broker, "tm-1").await;
+        let second = Member::worker(broker, "tm-2").await;
+        let runtime = "{ parallelism: 1, task_managers: 2, delivery: at_least_once }";
+        let text = FILE.replace("{ parallelism: 2, task_managers: 2 }", runtime);
+        assert!(matches!(apply(client, &text).await, Reply::Done { .. }));
+        let both = |catalogue: &Catalogue| workers(catalogue) == ["tm-1", "tm-2"];
+        let assigned = wait_for(client, "both task managers have slots", both).await;
+        assert!(assigned.assignments["mill"].grants.iter().all(|it| it.identity.is_none()));
+        feed(client, 0).await;
+        check_counts(client, 1).await;
+        // In good order nothing is done twice.
+        first.stop().await;
+        wait_for(client, "the other one has all", |it| workers(it) == ["tm-2"]).await;
+        feed(client, 1).await;
+        check_counts(client, 2).await;
+        second.stop().await;
+        manager.stop().await;
+    });
+}

@@ -1,7 +1,9 @@
 //! Dead letters in sequence: what waits behind one, and how it goes on.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use base::rng::{Random as _, SeededRandom, SystemRandom};
 use client::Client;
 use client::admin::TopicSpec;
 use client::options::ProducerOptions;
@@ -410,6 +412,76 @@ fn after_a_reset_nobody_waits_and_old_letters_are_not_taken_for_new_ones() {
         assert_eq!((found.len(), found.last().map(String::as_str)), (1 + 4 + 1, Some(last)));
         assert_eq!(letters(client, &other).await.len(), 3 + 2);
     });
+}
+
+/// Random records, starts and releases; a key's results are its good records, once and in order.
+fn random_rounds(seed: u64) {
+    println!("seed {seed}");
+    let random = SeededRandom::new(seed);
+    let below = |limit: u64| random.next_u64() % limit;
+    let edges = if below(2) == 0 { "auto" } else { "topics" };
+    let text = "
+version: 1
+name: sums
+source: { topic: in }
+edges: EDGES
+runtime: { parallelism: SLOTS }
+tasks:
+  - { id: plus, type: sum, field: n, on_error: dead_letter, to: check }
+  - id: check
+    type: filter
+    where: limit > 0
+    key: \"'k' + @key\"
+    on_error: dead_letter
+    to: sink
+sink: { kafka: { topic: out } }
+"
+    .replace("EDGES", edges);
+    let slots = || text.replace("SLOTS", &(1 + below(3)).to_string());
+    check(async |_, client| {
+        client.admin().create_topics(&[TopicSpec::new("in", 3)]).await.unwrap();
+        let mut expected: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut sent = 0;
+        for _ in 0..6 {
+            let mut records = Vec::new();
+            for _ in 0..below(40) {
+                let key = format!("{}", below(5));
+                sent += 1;
+                let value = match below(8) {
+                    0 => "{\"n\":\"x\"}".to_owned(),
+                    1 => format!("{{\"n\":{sent},\"limit\":\"x\"}}"),
+                    _ => {
+                        expected.entry(format!("k{key}")).or_default().extend(summed([sent]));
+                        good(sent)
+                    }
+                };
+                records.push((key, value));
+            }
+            let records: Vec<Sent<'_>> =
+                records.iter().map(|(key, value)| (key.as_str(), value.as_str(), 5)).collect();
+            produce(client, "in", &records).await;
+            let mut keys = parked(client, &plan(&slots())).await.unwrap();
+            keys.retain(|_| below(2) == 0);
+            order(client, &keys, Verb::Release, 0).await.unwrap();
+            run_to_end(client, &slots()).await.unwrap();
+        }
+        while !is_settled(client, &slots()).await {
+            let keys = parked(client, &plan(&slots())).await.unwrap();
+            order(client, &keys, Verb::Release, 0).await.unwrap();
+            run_to_end(client, &slots()).await.unwrap();
+        }
+        let found = read(client, "out").await;
+        let found: BTreeMap<String, Vec<String>> =
+            found.keys().map(|key| (key.clone(), values(&found, key))).collect();
+        assert_eq!(found, expected, "seed {seed}");
+    });
+}
+
+#[test]
+fn a_keys_results_are_its_good_records_in_order_whatever_was_parked_and_released_when() {
+    for _ in 0..3 {
+        random_rounds(SystemRandom.next_u64());
+    }
 }
 
 #[test]
