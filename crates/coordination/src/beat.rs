@@ -6,7 +6,7 @@ use crate::catalogue::{FORMAT, TaskId};
 use crate::node::Node;
 
 /// The protocol between nodes. It is raised when nodes of two versions could not work together.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// One beat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,9 +74,12 @@ pub struct Run {
     pub slot: u32,
     /// The epoch of the assignment that granted it.
     pub since: u64,
+    /// The turn of the grant that it has followed, in so far as it holds nothing else any more.
+    #[serde(default)]
+    pub turn: u64,
     /// How far it is.
     pub phase: Phase,
-    /// The tasks that it runs.
+    /// The tasks that it holds.
     pub tasks: Vec<TaskId>,
     /// Records read from sources and edges, up to the last commit.
     pub records_in: u64,

@@ -123,10 +123,16 @@ pub struct Grant {
     pub slot: u32,
     /// The epoch of the assignment that granted it; a slot that ended waits for a higher one.
     pub since: u64,
+    /// The epoch of the assignment that last changed its tasks; the slot goes on meanwhile.
+    #[serde(default)]
+    pub turn: u64,
     /// The identity that was issued with it; none without transactions.
     pub identity: Option<Identity>,
     /// The tasks.
     pub tasks: Vec<TaskId>,
+    /// Tasks that it may still hold until it says that it has followed this turn.
+    #[serde(default)]
+    pub leaving: Vec<TaskId>,
 }
 
 /// A producer's identity as the leader got it.
@@ -239,7 +245,9 @@ mod tests {
         let identity = Some(Identity { id: 7, epoch: 2 });
         let tasks = vec![TaskId { stage: 0, partition: 3 }];
         let worker = "tm-1".to_owned();
-        let grant = Grant { worker, nonce: 9, slot: 1, since: epoch, identity, tasks };
+        let (slot, leaving) = (1, Vec::new());
+        let (since, turn) = (epoch, epoch);
+        let grant = Grant { worker, nonce: 9, slot, since, turn, identity, tasks, leaving };
         let grants = vec![grant];
         Assignment { format: 1, job: "p".to_owned(), run: 4, epoch, leader_epoch: 2, grants }
     }
@@ -252,8 +260,8 @@ mod tests {
         assert_eq!(
             String::from_utf8_lossy(&value),
             "{\"format\":1,\"job\":\"p\",\"run\":4,\"epoch\":5,\"leader_epoch\":2,\"grants\":\
-             [{\"worker\":\"tm-1\",\"nonce\":9,\"slot\":1,\"since\":5,\"identity\":{\"id\":7,\
-             \"epoch\":2},\"tasks\":[{\"stage\":0,\"partition\":3}]}]}"
+             [{\"worker\":\"tm-1\",\"nonce\":9,\"slot\":1,\"since\":5,\"turn\":5,\"identity\":{\"id\":7,\
+             \"epoch\":2},\"tasks\":[{\"stage\":0,\"partition\":3}],\"leaving\":[]}]}"
         );
         assert_eq!(Entry::decode(&key, &value).unwrap(), Some(entry));
         assert!(Entry::decode("leader", b"{}").is_err());

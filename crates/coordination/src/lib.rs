@@ -12,8 +12,8 @@
 //!
 //! Invariants: only one node writes `__ms.cluster` at a time, because the log fences the others;
 //! silence is counted in beats of one's own that the log shows, never by a clock; the identity
-//! under which a slot writes is issued by the leader with the assignment, and is fenced before
-//! any of the slot's tasks belong to another slot.
+//! under which a slot writes is issued by the leader with the assignment; before a task belongs to
+//! another slot, either that identity is fenced or the slot has let the task go and said so.
 //!
 //! Non-obvious: a task manager never initialises a transactional id. So one that slept through its
 //! own replacement can do no harm when it wakes, however late: what it holds was fenced.

@@ -48,6 +48,13 @@ pub enum Ask {
         /// Its name.
         job: String,
     },
+    /// Let it run on another number of slots, without a stop.
+    Scale {
+        /// Its name.
+        job: String,
+        /// Slots that it wants, at least one.
+        slots: u32,
+    },
 }
 
 /// An answer.

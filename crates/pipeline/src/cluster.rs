@@ -8,9 +8,11 @@
 //!
 //! Who leads, and who runs what, is decided in the crate `coordination`; here is what the
 //! decisions mean for pipelines. A slot runs the same code as in one process, from the positions
-//! and the state that the log has once everybody who had its tasks before is fenced.
+//! and the state that the log has once everybody who had its tasks before is fenced, or has let them
+//! go and said so.
 
 mod job_manager;
+mod moves;
 mod prepare;
 mod register;
 mod rooms;

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::moves::{self, Standing};
 use crate::assignment::{Offer, SlotKey, Wish, target};
 use crate::beat::{Beat, PROTOCOL, Phase};
 use crate::catalogue::{
@@ -80,6 +81,8 @@ pub enum Verb {
     Stop,
     /// Let its slots begin anew.
     Restart,
+    /// Let it run on so many slots from now on.
+    Scale(u32),
 }
 
 /// Why something is not done to a job.
@@ -91,6 +94,8 @@ pub enum Refusal {
     TooMany,
     /// It is what it should become already.
     Already(Goal),
+    /// It has as many slots already.
+    SlotsAlready(u32),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,6 +182,9 @@ impl Leader {
             Verb::Pause => Goal::Paused,
             Verb::Stop => Goal::Stopped,
             Verb::Resume | Verb::Restart => Goal::Running,
+            Verb::Scale(slots) if slots == job.slots => return Err(Refusal::SlotsAlready(slots)),
+            // Its run stays the same, and so does what runs.
+            Verb::Scale(slots) => return Ok(Job { revision: job.revision + 1, slots, ..job }),
         };
         if verb != Verb::Restart && job.goal == goal {
             return Err(Refusal::Already(goal));
@@ -265,8 +273,8 @@ impl Leader {
             .map(|beat| (beat.node.as_str(), beat))
             .collect();
         let draft = self.draft(&job, (&grants, &live), epoch)?;
-        let states = || grants.iter().map(|grant| state(name, grant, &live));
-        if states().any(|it| it == State::Ended) && !states().any(|it| it == State::Gone) {
+        let states = || grants.iter().map(|grant| standing(name, grant, &live));
+        if states().any(|it| it == Standing::Ended) && !states().any(|it| it == Standing::Gone) {
             self.hold(name, roll.own_beats())?;
         }
         Some(Step::new(job, (draft, grants), before.is_none()))
@@ -284,15 +292,10 @@ impl Leader {
             grants.iter().map(|it| ((it.worker.clone(), it.slot), it.tasks.clone())).collect();
         let wish = Wish { tasks: job.tasks().collect(), slots: job.slots };
         let wanted = target(&wish, &offers, &current);
-        let grant = |((worker, slot), tasks): (SlotKey, Vec<_>)| {
-            let same = grants.iter().find(|it| (&it.worker, it.slot) == (&worker, slot));
-            let kept =
-                same.filter(|it| it.tasks == tasks && state(&job.name, it, live) == State::Healthy);
-            let nonce = live.get(worker.as_str()).map_or(0, |beat| beat.nonce);
-            let fresh = Grant { worker, nonce, slot, since: epoch, identity: None, tasks };
-            kept.cloned().unwrap_or(fresh)
-        };
-        let next: Vec<Grant> = wanted.into_iter().map(grant).collect();
+        let known: Vec<(Grant, Standing)> =
+            grants.iter().map(|it| (it.clone(), standing(&job.name, it, live))).collect();
+        let nonce = |worker: &str| live.get(worker).map_or(0, |beat| beat.nonce);
+        let next = moves::next(&known, &wanted, epoch, nonce);
         // Without a slot nothing can run; what is fenced then would only be fenced twice.
         if next.is_empty() || next == grants {
             return None;
@@ -378,24 +381,16 @@ impl Step {
     }
 }
 
-/// How a grant is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Healthy,
-    /// Its slot has ended and waits for a new grant.
-    Ended,
-    /// Its task manager is gone or has begun anew.
-    Gone,
-}
-
-fn state(job: &str, grant: &Grant, live: &BTreeMap<&str, &Beat>) -> State {
+fn standing(job: &str, grant: &Grant, live: &BTreeMap<&str, &Beat>) -> Standing {
     let beat = live.get(grant.worker.as_str()).filter(|beat| beat.nonce == grant.nonce);
     let Some(beat) = beat else {
-        return State::Gone;
+        return Standing::Gone;
     };
-    match beat.run(job, grant.slot, grant.since).map(|run| &run.phase) {
-        Some(Phase::Ended { .. } | Phase::Failed { .. }) => State::Ended,
-        Some(Phase::Starting | Phase::Running) | None => State::Healthy,
+    let run = beat.run(job, grant.slot, grant.since);
+    match run.map(|run| (&run.phase, run.turn)) {
+        Some((Phase::Ended { .. } | Phase::Failed { .. }, _)) => Standing::Ended,
+        Some((Phase::Running, turn)) => Standing::Working { turn },
+        Some((Phase::Starting, _)) | None => Standing::Young,
     }
 }
 

@@ -60,6 +60,8 @@ impl Log {
 struct Slot {
     grant: Grant,
     phase: Phase,
+    /// The turn that it has followed.
+    turn: u64,
     /// Where each task goes on, once its position was read.
     positions: BTreeMap<TaskId, u64>,
 }
@@ -98,6 +100,10 @@ pub(crate) struct World {
     actors: Vec<Actor>,
     /// Whether leaders fence as they must.
     pub(crate) is_fencing: bool,
+    /// Whether slots let tasks go before they say so.
+    pub(crate) is_honest: bool,
+    /// Tasks that slots let go while they ran.
+    pub(crate) let_go: u64,
     pub(crate) leaders: u64,
     pub(crate) moves: u64,
     pub(crate) requests: u64,
@@ -125,6 +131,8 @@ impl World {
             log,
             actors,
             is_fencing: true,
+            is_honest: true,
+            let_go: 0,
             leaders: 0,
             moves: 0,
             requests: 0,
@@ -202,7 +210,7 @@ impl World {
             for slot in actor.held.values().filter(|it| it.phase == Phase::Running) {
                 let id = transactional_id(JOB, &slot.grant.worker, slot.grant.slot);
                 if self.log.holds(&id, slot.grant.identity.map_or(0, |it| it.epoch)) {
-                    run.extend(slot.grant.tasks.iter().copied());
+                    run.extend(slot.positions.keys().copied());
                 }
             }
         }
@@ -286,6 +294,7 @@ impl World {
             _ if rests && (self.is_peace || self.rng.below(20) == 0) => Verb::Resume,
             0 if !self.is_peace => Verb::Pause,
             1 if !self.is_peace && !rests => Verb::Restart,
+            2..8 if !rests => Verb::Scale(1 + self.rng.below(8).try_into().unwrap_or(0)),
             _ => return,
         };
         let Ok(job) = reign.machine.changed(JOB, verb, self.now) else { return };
@@ -350,19 +359,30 @@ impl World {
         reign.machine.done(outcome);
     }
 
-    /// `one_leader_writes`, `fence_before_reassign`, `one_slot_per_task`.
+    /// `one_leader_writes`, `fence_before_reassign`, `one_slot_per_task`. That a slot has let go what
+    /// leaves it shows in `each_step_once`.
     fn check_entry(&mut self, entry: &Entry, leads: u64) {
         let (seed, known) = (self.seed, all(&self.log.entries));
         let newest = known.leader.as_ref().map(|leader| leader.epoch);
         assert_eq!(newest, Some(leads), "seed {seed}: one_leader_writes");
         let Entry::Assignment(next) = entry else { return };
         let mut given = BTreeSet::new();
+        let named = |grant: &Grant| grant.tasks.clone().into_iter().chain(grant.leaving.clone());
         for task in next.grants.iter().flat_map(|grant| &grant.tasks) {
             assert!(given.insert(*task), "seed {seed}: one_slot_per_task {task:?}");
         }
         let Some(before) = known.assignments.get(&next.job) else { return };
         assert!(before.epoch < next.epoch, "seed {seed}: epochs_rise");
-        for grant in before.grants.iter().filter(|grant| !next.grants.contains(grant)) {
+        for grant in &before.grants {
+            let mut kept = next.grants.iter();
+            let is_same = |it: &&Grant| {
+                (&it.worker, it.slot, it.since) == (&grant.worker, grant.slot, grant.since)
+            };
+            if let Some(kept) = kept.find(is_same) {
+                let has_left = |task: &TaskId| !named(kept).any(|it| it == *task);
+                self.moves += base::cast::u64_of(named(grant).filter(has_left).count());
+                continue;
+            }
             self.moves += base::cast::u64_of(grant.tasks.len());
             let id = transactional_id(JOB, &grant.worker, grant.slot);
             let epoch = grant.identity.unwrap().epoch;
@@ -385,22 +405,40 @@ impl World {
             grants.get(slot).is_some_and(|grant| grant.since == held.grant.since)
         });
         for (slot, grant) in grants {
-            let fresh = Slot { grant, phase: Phase::Starting, positions: BTreeMap::new() };
-            actor.held.entry(slot).or_insert(fresh);
+            let turn = grant.turn;
+            let fresh = || Slot {
+                grant: grant.clone(),
+                phase: Phase::Starting,
+                turn,
+                positions: BTreeMap::new(),
+            };
+            actor.held.entry(slot).or_insert_with(fresh).grant = grant.clone();
         }
         let dice = base::cast::usize_of(self.rng.below(16));
+        let (is_following, is_early) = (self.rng.below(3) == 0, self.rng.below(2) == 0);
         let count = actor.held.len().max(1);
         let Some(slot) = actor.held.values_mut().nth(dice % count) else { return };
-        match &slot.phase {
-            Phase::Starting => {
-                let unread = slot.grant.tasks.iter().find(|it| !slot.positions.contains_key(it));
-                match unread.copied() {
-                    Some(task) => drop(slot.positions.insert(task, self.log.positions[&task])),
-                    None => slot.phase = Phase::Running,
+        let mut unread = slot.grant.tasks.iter().filter(|it| !slot.positions.contains_key(it));
+        let unread = unread.next().copied();
+        match (&slot.phase, unread) {
+            (Phase::Starting, None) => slot.phase = Phase::Running,
+            (Phase::Running, _) if slot.turn != slot.grant.turn && is_following => {
+                let held = slot.positions.len();
+                if self.is_honest || !is_early {
+                    slot.positions.retain(|task, _| slot.grant.tasks.contains(task));
                 }
+                self.let_go += base::cast::u64_of(held - slot.positions.len());
+                slot.turn = slot.grant.turn;
             }
-            Phase::Running => commit(&mut self.log, slot, self.seed),
-            Phase::Ended { .. } | Phase::Failed { .. } => {}
+            (Phase::Starting, Some(task)) => {
+                slot.positions.insert(task, self.log.positions[&task]);
+            }
+            // It takes more on while it works.
+            (Phase::Running, Some(task)) if slot.turn == slot.grant.turn && is_following => {
+                slot.positions.insert(task, self.log.positions[&task]);
+            }
+            (Phase::Running, _) => commit(&mut self.log, slot, self.seed),
+            (Phase::Ended { .. } | Phase::Failed { .. }, _) => {}
         }
     }
 }
@@ -452,8 +490,9 @@ impl Actor {
             job: JOB.to_owned(),
             slot: *slot,
             since: held.grant.since,
+            turn: held.turn,
             phase: held.phase.clone(),
-            tasks: held.grant.tasks.clone(),
+            tasks: held.positions.keys().copied().collect(),
             records_in: 0,
             lag: 0,
         };

@@ -75,6 +75,8 @@ enum Action {
     Stop(control::JobArgs),
     /// Let all slots of a pipeline begin anew, from what is committed.
     Restart(control::JobArgs),
+    /// Let a pipeline run on more slots or fewer, without a stop; its tasks move with their state.
+    Scale(control::ScaleArgs),
     /// Write a file of the old form in the new one.
     Upgrade(UpgradeArgs),
 }
@@ -156,6 +158,7 @@ impl PipelineArgs {
             | Action::Resume(_)
             | Action::Stop(_)
             | Action::Restart(_)
+            | Action::Scale(_)
             | Action::Reset(_) => false,
         }
     }
@@ -170,6 +173,7 @@ impl PipelineArgs {
         match &self.action {
             Action::Reset(args) => args.settle(settings),
             Action::Apply(args) => args.settle(settings),
+            Action::Scale(args) => args.settle(settings),
             Action::List(args) | Action::Status(args) => args.settle(settings),
             Action::Pause(args)
             | Action::Resume(args)
@@ -199,6 +203,7 @@ pub(crate) fn run(args: &PipelineArgs, stage: &mut Stage) -> Result<Exit, Failur
         Action::Resume(args) => return control::put(Ask::Resume { job: args.job() }, stage),
         Action::Stop(args) => return control::put(Ask::Stop { job: args.job() }, stage),
         Action::Restart(args) => return control::put(Ask::Restart { job: args.job() }, stage),
+        Action::Scale(args) => return control::put(args.ask(), stage),
         Action::Graph(_) => graph,
         Action::Explain(_) => |loaded, _, _| Ok(outline::text(&loaded.spec)),
         Action::Upgrade(_) => |loaded, _, _| upgraded(&loaded.spec),
@@ -221,7 +226,8 @@ impl PipelineArgs {
             | Action::Pause(_)
             | Action::Resume(_)
             | Action::Stop(_)
-            | Action::Restart(_) => &[],
+            | Action::Restart(_)
+            | Action::Scale(_) => &[],
             Action::Apply(args) => args.files(),
             Action::Lint(args) => &args.file.files,
             Action::Graph(args) => &args.file.files,

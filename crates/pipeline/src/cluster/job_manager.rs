@@ -281,6 +281,7 @@ impl Candidate {
             Ask::Resume { job } => self.change(&job, Verb::Resume, leader),
             Ask::Stop { job } => self.change(&job, Verb::Stop, leader),
             Ask::Restart { job } => self.change(&job, Verb::Restart, leader),
+            Ask::Scale { job, slots } => self.change(&job, Verb::Scale(slots.max(1)), leader),
         };
         let entries: Vec<Entry> = job.into_iter().map(Entry::Job).collect();
         let answer = Answer { format: FORMAT, id: request.id, reply };
@@ -393,6 +394,9 @@ fn unchanged(refusal: Refusal, name: &str) -> Reply {
         Refusal::Already(goal) => {
             let word = format!("{goal:?}").to_lowercase();
             (Kind::Already, format!("`{name}` is {word} already"))
+        }
+        Refusal::SlotsAlready(slots) => {
+            (Kind::Already, format!("`{name}` wants {slots} slots already"))
         }
     };
     Reply::Refused { kind, reason, facts: Vec::new() }

@@ -1,6 +1,5 @@
 //! A slot of a task manager, from its grant to its end.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,13 +8,14 @@ use base::clock::Clock;
 use client::options::TransactionalOptions;
 use client::{Client, ClientError};
 use coordination::beat::{Phase, Run};
-use coordination::catalogue::{Grant, Job, transactional_id};
+use coordination::catalogue::{Grant, Job, TaskId, transactional_id};
 use protocol::record::ProducerIdentity;
-use runtime::channel::{self, Sender, TrySendError, WatchReceiver};
+use runtime::channel::{self, Sender, TrySendError, WatchReceiver, WatchSender};
 use runtime::task::{self, Task};
 use runtime::timer;
 use topology::plan::Plan;
 
+use super::moves::{self, Moves};
 use super::prepare;
 use super::rooms::Rooms;
 use crate::engine::EngineError;
@@ -40,6 +40,8 @@ pub(crate) struct Held {
     pub(crate) job: String,
     pub(crate) grant: Grant,
     shared: Arc<Mutex<Shown>>,
+    /// The grant as it is now: its tasks may change while the slot runs.
+    wanted: WatchSender<Grant>,
     /// Has an end that writes as long as the slot holds anything.
     ended: WatchReceiver<()>,
     running: Task<()>,
@@ -47,8 +49,12 @@ pub(crate) struct Held {
 
 /// What is seen of a slot from outside.
 #[derive(Debug)]
-struct Shown {
+pub(super) struct Shown {
     phase: Phase,
+    /// The turn of the grant that has been followed.
+    pub(super) turn: u64,
+    /// What it holds.
+    pub(super) tasks: Vec<TaskId>,
     orders: Option<Sender<Order>>,
     view: Option<Arc<Mutex<SlotView>>>,
     is_stopping: bool,
@@ -67,18 +73,34 @@ impl Held {
         (job, grant): (&Job, &Grant),
         before: Vec<WatchReceiver<()>>,
     ) -> Self {
-        let shown = Shown { phase: Phase::Starting, orders: None, view: None, is_stopping: false };
+        let shown = Shown {
+            phase: Phase::Starting,
+            turn: grant.turn,
+            tasks: grant.tasks.clone(),
+            orders: None,
+            view: None,
+            is_stopping: false,
+        };
         let shared = Arc::new(Mutex::new(shown));
         let (place, job_of, granted) = (place.clone(), job.clone(), grant.clone());
         let told = Arc::clone(&shared);
         let (holding, ended) = channel::watch(());
+        let (wanted, following) = channel::watch(grant.clone());
         let running = task::spawn("granted slot", async move {
             let _holding = holding;
             wait_for(before, &granted).await;
-            let end = work(&place, &job_of, &granted, &told).await;
+            let end = work(&place, &job_of, (&granted, following), &told).await;
             lock(&told).phase = end;
         });
-        Self { job: job.name.clone(), grant: grant.clone(), shared, ended, running }
+        Self { job: job.name.clone(), grant: grant.clone(), shared, wanted, ended, running }
+    }
+
+    /// Follows the grant, whose tasks may have changed, without beginning anew.
+    pub(crate) fn follow(&mut self, grant: &Grant) {
+        if self.grant.turn != grant.turn {
+            self.grant = grant.clone();
+            self.wanted.send_replace(grant.clone());
+        }
     }
 
     /// Asks for the end: what is under way is committed first.
@@ -130,15 +152,16 @@ impl Held {
             job: self.job.clone(),
             slot: self.grant.slot,
             since: self.grant.since,
+            turn: shown.turn,
             phase: shown.phase.clone(),
-            tasks: self.grant.tasks.clone(),
+            tasks: shown.tasks.clone(),
             records_in,
             lag,
         }
     }
 }
 
-fn lock(shared: &Mutex<Shown>) -> std::sync::MutexGuard<'_, Shown> {
+pub(super) fn lock(shared: &Mutex<Shown>) -> std::sync::MutexGuard<'_, Shown> {
     shared.lock().expect("no holder of what a slot shows panics")
 }
 
@@ -156,7 +179,12 @@ async fn wait_for(before: Vec<WatchReceiver<()>>, grant: &Grant) {
 }
 
 /// Runs a grant to its end.
-async fn work(place: &Place, job: &Job, grant: &Grant, shared: &Mutex<Shown>) -> Phase {
+async fn work(
+    place: &Place,
+    job: &Job,
+    (grant, wanted): (&Grant, WatchReceiver<Grant>),
+    shared: &Mutex<Shown>,
+) -> Phase {
     let plan = match prepare::read(&job.files, &job.variables) {
         Ok(plan) => plan,
         Err(error) => return Phase::Failed { reason: error.to_string() },
@@ -166,6 +194,8 @@ async fn work(place: &Place, job: &Job, grant: &Grant, shared: &Mutex<Shown>) ->
         Ok(opened) => opened,
         Err(error) => return phase_of(&error),
     };
+    let orders = opened.orders.clone();
+    let moves = Moves { place, job, plan: &plan, room: &room, orders, shared, wanted };
     {
         let mut shown = lock(shared);
         if shown.is_stopping {
@@ -176,7 +206,11 @@ async fn work(place: &Place, job: &Job, grant: &Grant, shared: &Mutex<Shown>) ->
         shown.view = Some(opened.view);
     }
     tracing::info!(job = job.name, slot = grant.slot, since = grant.since, "slot runs");
-    match opened.slot.run().await {
+    let end = runtime::select! {
+        end = opened.slot.run() => end,
+        error = moves.follow(moves::own(grant)) => return phase_of(&error),
+    };
+    match end {
         SlotEnd::Stopped => Phase::Ended { reason: "stopped".to_owned() },
         SlotEnd::Failed(failure) => Phase::Failed { reason: failure.to_string() },
         SlotEnd::Fenced => Phase::Ended { reason: "fenced".to_owned() },
@@ -193,29 +227,32 @@ async fn open(
     (grant, room): (&Grant, &Room),
 ) -> Result<Opened, EngineError> {
     let progress = Arc::new(Progress::default());
-    let host = Host {
-        client: &place.client,
-        clock: &place.clock,
-        plan,
-        counts: &job.topics,
-        state: None,
-        room,
-        progress: &progress,
-    };
+    let host = host(place, (job, plan), room, &progress);
     let mut writer = writer(place, job, grant)?;
-    let own: BTreeSet<(usize, i32)> = grant
-        .tasks
-        .iter()
-        .map(|task| (base::cast::usize_of_u32(task.stage), task.partition))
-        .collect();
+    let own = moves::own(grant);
     let mut begun = host.tasks(|stage, partition| own.contains(&(stage, partition))).await?;
     begun.keep(&mut writer).await?;
     let tasks = host.restore(begun.tasks).await?;
+    tell_restored(job, grant, &progress);
+    host.open(tasks, writer, None).await
+}
+
+/// Where a job's slots are hosted here.
+pub(super) fn host<'a>(
+    place: &'a Place,
+    (job, plan): (&'a Job, &'a Plan),
+    room: &'a Room,
+    progress: &'a Arc<Progress>,
+) -> Host<'a> {
+    let (client, clock, counts) = (&place.client, &place.clock, &job.topics);
+    Host { client, clock, plan, counts, state: None, room, progress }
+}
+
+pub(super) fn tell_restored(job: &Job, grant: &Grant, progress: &Progress) {
     let restored = progress.records();
     if restored > 0 {
         tracing::info!(job = job.name, slot = grant.slot, records = restored, "state restored");
     }
-    host.open(tasks, writer, None).await
 }
 
 /// A writer with the identity of the grant: nobody is fenced by it.

@@ -1,7 +1,8 @@
 //! A task manager: follows the catalogue, and runs what it is granted.
 //!
-//! It decides nothing. A slot whose grant is gone or has changed ends; one that ended by itself
-//! waits for a grant of a higher epoch, which the leader gives when it hears of the end.
+//! It decides nothing. A slot whose grant is gone ends; one whose tasks have changed lets go and
+//! takes on while it runs; one that ended by itself waits for a grant of a higher epoch, which the
+//! leader gives when it hears of the end.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -124,6 +125,11 @@ impl Worker {
                 info!(job = held.job, slot = held.grant.slot, "slot is no longer granted");
                 held.stop();
                 self.ending.push(held);
+            }
+        }
+        for (key, (_, grant)) in &granted {
+            if let Some(held) = self.held.get_mut(key) {
+                held.follow(grant);
             }
         }
         self.ending.retain(|held| !held.is_over());

@@ -60,10 +60,21 @@ impl Begun {
     /// Keeps the positions that were chosen, as the slot's own first word: what comes while
     /// nobody runs is to be read too. Somebody who was fenced keeps nothing.
     pub(crate) async fn keep(&mut self, writer: &mut Writer) -> Result<(), ClientError> {
-        if self.chosen.is_empty() {
+        if !self.has_chosen() {
             return Ok(());
         }
         writer.begin()?;
+        self.send_chosen(writer)?;
+        writer.commit().await
+    }
+
+    /// Whether there are positions to be kept.
+    pub(crate) fn has_chosen(&self) -> bool {
+        !self.chosen.is_empty()
+    }
+
+    /// Puts the positions to be kept into the transaction that is open.
+    pub(crate) fn send_chosen(&mut self, writer: &mut Writer) -> Result<(), ClientError> {
         for (group, places) in std::mem::take(&mut self.chosen) {
             let offsets: Vec<(&str, i32, i64)> = places
                 .iter()
@@ -71,7 +82,7 @@ impl Begun {
                 .collect();
             writer.send_offsets(&group, &offsets)?;
         }
-        writer.commit().await
+        Ok(())
     }
 }
 

@@ -8,13 +8,14 @@
 //!
 //! A slot that is fenced ends and never initialises itself again.
 
+mod handover;
 mod pace;
 pub(crate) mod parked;
 #[cfg(test)]
 mod slot_test;
 mod state;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,6 +28,7 @@ use protocol::record::HeaderRef;
 use runtime::channel::{Receiver, Reply};
 
 use super::flow::{Halt, Outlet, OutletError, RecordFailure};
+use super::host::Begun;
 use super::latency::Latency;
 use super::marker;
 use super::memory::MemoryShare;
@@ -52,6 +54,10 @@ pub(crate) enum Order {
     CloseWindows { stage: usize, reply: Reply<()> },
     /// Tell all edges of the tasks' time, also those that have heard it.
     TellTime,
+    /// Commit, and hold these tasks (by stage and partition) no more.
+    LetGo { tasks: BTreeSet<(usize, i32)>, reply: Reply<()> },
+    /// Run these tasks as well.
+    TakeOn { begun: Begun, reply: Reply<()> },
     /// Commit, and end.
     Stop,
 }
@@ -128,18 +134,12 @@ impl Slot {
     pub(crate) async fn new(parts: SlotParts) -> Result<Self, ClientError> {
         let mut writer = parts.writer;
         let mut handles = Vec::new();
-        let mut routes = Routes::new();
-        for (index, task) in parts.tasks.iter().enumerate() {
+        for task in &parts.tasks {
             handles.push(Handles::of(task, &mut writer).await?);
-            for (input, reading) in task.code.stage.inputs.iter().enumerate() {
-                if task.positions.get(input).copied().flatten().is_some() {
-                    routes.insert((reading.topic.clone(), task.partition), (index, input));
-                }
-            }
         }
         let mut slot = Self {
+            routes: handover::routes(&parts.tasks),
             tasks: parts.tasks,
-            routes,
             handles,
             writer,
             consumer: parts.consumer,
@@ -311,6 +311,16 @@ impl Slot {
                 let _ = reply.send(());
             }
             Some(Order::TellTime) => self.tasks.iter_mut().for_each(Task::tell_again),
+            Some(Order::LetGo { tasks, reply }) => {
+                self.let_go(&tasks).await?;
+                // Whoever asked may be gone.
+                let _ = reply.send(());
+            }
+            Some(Order::TakeOn { begun, reply }) => {
+                self.take_on(begun).await?;
+                // Whoever asked may be gone.
+                let _ = reply.send(());
+            }
             Some(Order::Stop) | None => self.is_stopping = true,
         }
         Ok(())

@@ -76,8 +76,11 @@ impl Writer {
             Self::ExactlyOnce(producer) => Ok(Place::Transactional(producer.topic(topic).await?)),
             Self::AtLeastOnce(plain) => {
                 let view = plain.client.topic(topic).await?;
-                plain.topics.push((Arc::clone(&view.name), view.partition_count()));
-                Ok(Place::Plain(plain.topics.len() - 1))
+                let known = plain.topics.iter().position(|(name, _)| *name == view.name);
+                if known.is_none() {
+                    plain.topics.push((Arc::clone(&view.name), view.partition_count()));
+                }
+                Ok(Place::Plain(known.unwrap_or(plain.topics.len() - 1)))
             }
         }
     }

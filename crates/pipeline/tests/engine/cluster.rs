@@ -384,3 +384,91 @@ fn without_transactions_nobody_is_fenced_and_the_tasks_go_on_all_the_same() {
         manager.stop().await;
     });
 }
+
+/// The slots of the job as `worker.slot since`.
+fn slots(catalogue: &Catalogue) -> Vec<String> {
+    let assignment = catalogue.assignments.get("mill");
+    let grants = assignment.into_iter().flat_map(|it| &it.grants);
+    grants.map(|grant| format!("{}.{} {}", grant.worker, grant.slot, grant.since)).collect()
+}
+
+/// Whether every task has a slot that runs it, and none leaves.
+fn is_at_rest(catalogue: &Catalogue) -> bool {
+    let grants = catalogue.assignments.get("mill").map_or(&[][..], |it| &it.grants);
+    let count: usize = grants.iter().map(|grant| grant.tasks.len()).sum();
+    count == catalogue.jobs["mill"].tasks().count()
+}
+
+/// Waits until so many slots say that they run: those that do not yet are begun anew instead.
+async fn wait_until_all_run(client: &Client, count: usize) {
+    let deadline = timer::now() + PATIENCE;
+    loop {
+        let beats = reader::beats(client, SystemClock::new().unix_ms() - 1_500).await.unwrap();
+        let runs = beats.values().flat_map(|beat| &beat.runs);
+        if runs.filter(|run| run.phase == Phase::Running).count() == count {
+            return;
+        }
+        assert!(timer::now() < deadline, "{beats:?}");
+        timer::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[test]
+fn tasks_move_with_their_state_while_the_slots_that_stay_run_on() {
+    check(async |broker, client| {
+        make_topics(client).await;
+        let manager = Member::manager(broker, "jm-1").await;
+        let first = Member::worker(broker, "tm-1").await;
+        assert!(matches!(apply(client, FILE).await, Reply::Done { .. }));
+        wait_for(client, "all runs on one", |it| slots(it).len() == 2 && is_at_rest(it)).await;
+        feed(client, 0).await;
+        check_counts(client, 1).await;
+        let stay = slots(&reader::catalogue(client).await.unwrap());
+        wait_until_all_run(client, 2).await;
+        // Another one comes: the first two give it their share, and are not begun anew.
+        let second = Member::worker(broker, "tm-2").await;
+        let mut round = 1;
+        let four = loop {
+            feed(client, round).await;
+            round += 1;
+            let now = reader::catalogue(client).await.unwrap();
+            if slots(&now).len() == 4 && is_at_rest(&now) {
+                break slots(&now);
+            }
+            assert!(round < 2_000, "{now:?}");
+        };
+        assert_eq!(four[..2], stay, "{four:?}");
+        check_counts(client, round).await;
+        // One slot takes all of it over, and gives it away again.
+        for (wanted, count) in [(1, 1), (3, 3), (2, 2), (4, 4)] {
+            let before = slots(&reader::catalogue(client).await.unwrap());
+            wait_until_all_run(client, before.len()).await;
+            let scale = Ask::Scale { job: "mill".to_owned(), slots: wanted };
+            assert_eq!(put(client, scale).await, Reply::Done { notes: Vec::new() });
+            let from = round;
+            let after = loop {
+                feed(client, round).await;
+                round += 1;
+                let now = reader::catalogue(client).await.unwrap();
+                if slots(&now).len() == count && is_at_rest(&now) {
+                    break slots(&now);
+                }
+                assert!(round < from + 2_000, "{now:?}");
+            };
+            let kept = after.iter().filter(|slot| before.contains(slot)).count();
+            assert_eq!(kept, before.len().min(count), "{before:?} {after:?}");
+            check_counts(client, round).await;
+        }
+        let scale = Ask::Scale { job: "mill".to_owned(), slots: 4 };
+        assert!(matches!(put(client, scale).await, Reply::Refused { kind: Kind::Already, .. }));
+        let means = read(client, "means").await;
+        for key in 0..20 {
+            let of_key = values(&means, &format!("k{key}"));
+            let full = of_key.iter().filter(|it| it.contains("\"count\":100"));
+            assert_eq!(full.count(), of_key.len(), "k{key}: {of_key:?}");
+        }
+        for member in [first, second, manager] {
+            member.stop().await;
+        }
+    });
+}

@@ -1,4 +1,4 @@
-//! `pipeline apply`, `pause`, `resume`, `stop`, `restart`: what is asked of the job manager.
+//! `pipeline apply`, `pause`, `resume`, `stop`, `restart`, `scale`: what is asked of the job manager.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -37,6 +37,27 @@ pub(super) struct JobArgs {
     job: String,
     #[command(flatten)]
     cluster: ClusterArgs,
+}
+
+/// Options of `scale`.
+#[derive(Debug, Args)]
+pub(super) struct ScaleArgs {
+    #[command(flatten)]
+    job: JobArgs,
+    /// Slots that the pipeline shall run on, at least 1; more than it has tasks give nothing.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    slots: u32,
+}
+
+impl ScaleArgs {
+    /// Puts the flags over the other settings.
+    pub(super) fn settle(&self, settings: &mut Settings) {
+        self.job.settle(settings);
+    }
+
+    pub(super) fn ask(&self) -> Ask {
+        Ask::Scale { job: self.job.job(), slots: self.slots }
+    }
 }
 
 impl ApplyArgs {

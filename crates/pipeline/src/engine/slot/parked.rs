@@ -59,6 +59,11 @@ impl Parked {
         Self { client, topic, scans: BTreeMap::new(), is_stale: true, hold }
     }
 
+    /// Lets the letters be read from where they are needed now.
+    pub(super) fn reread(&mut self) {
+        self.is_stale = true;
+    }
+
     /// Whether no new input is taken.
     pub(super) fn holds_input(&self) -> bool {
         matches!(self.hold, Hold::Held { .. })
