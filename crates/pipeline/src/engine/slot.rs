@@ -157,6 +157,8 @@ impl Slot {
             parked: parts.parked,
             is_stopping: false,
         };
+        let now_ms = slot.clock.steady_ms();
+        slot.tasks.iter_mut().for_each(|task| task.listen(now_ms));
         slot.assign();
         slot.publish();
         Ok(slot)

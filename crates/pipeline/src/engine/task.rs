@@ -120,6 +120,11 @@ impl Task {
         self.committed.closed_ms = self.state.closed_ms.clone();
     }
 
+    /// Begins to listen: silence counts from now on, and not from before its state was restored.
+    pub(crate) fn listen(&mut self, now_ms: u64) {
+        self.positions.iter_mut().flatten().for_each(|position| position.heard_ms = now_ms);
+    }
+
     /// Runs one record of an input through the stage.
     pub(crate) fn take(
         &mut self,

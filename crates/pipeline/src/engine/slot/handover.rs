@@ -66,7 +66,9 @@ impl Slot {
         for task in &begun.tasks {
             handles.push(Handles::of(task, &mut self.writer).await?);
         }
-        for task in &begun.tasks {
+        let now_ms = self.clock.steady_ms();
+        for task in &mut begun.tasks {
+            task.listen(now_ms);
             self.start_reading(task)?;
         }
         self.tasks.append(&mut begun.tasks);
