@@ -113,9 +113,15 @@ impl Journal {
     }
 
     /// Makes what is in the file void. Every log whose batches are in it must be flushed.
+    ///
+    /// # Errors
+    /// The disk's; [`Error::Failed`] when the file must stay as it is until the next start.
     pub(crate) fn forget(&mut self) -> Result<(), Error> {
-        if self.file.is_none() || !self.rewind() {
+        if self.file.is_none() {
             return Ok(());
+        }
+        if !self.rewind() {
+            return Err(Error::Failed { name: format::JOURNAL_FILE.to_owned() });
         }
         // Whatever lies behind a newer record is of an earlier turn.
         self.store(&[])

@@ -154,6 +154,24 @@ sinks:
 "
         )
     }
+
+    /// Whether every acknowledged record is there, where it was said to be.
+    fn check_input(&self, oracle: &read::ByKey, sent: &Sent) -> Vec<Violation> {
+        check::input(&self.input, oracle, &sent.acknowledged, sent.unknown > 0)
+    }
+
+    /// Whether the outputs are what follows from the input.
+    async fn check_outputs(
+        &self,
+        client: &Client,
+        oracle: &read::ByKey,
+    ) -> Result<Vec<Violation>, Failure> {
+        let Self { counts, sums, means, .. } = self;
+        let mut violations = check::counts(counts, oracle, &read::topic(client, counts).await?);
+        violations.extend(check::sums(sums, oracle, &read::topic(client, sums).await?));
+        violations.extend(check::means(means, oracle, &read::topic(client, means).await?));
+        Ok(violations)
+    }
 }
 
 /// The world of a run.
@@ -322,24 +340,14 @@ impl World {
             return Ok(());
         }
         self.kill_pipeline()?;
-        let mut last = self.site.pipeline(self.at, true)?;
-        let status = last.wait(DRAIN_MAX).await;
-        if status.is_some_and(|status| status.success()) {
-            return Ok(());
-        }
-        let when = "the last run up to the ends".to_owned();
-        Err(Failure::PipelineEnded { when, how: said(status), said: last.last_words() })
+        run_to_the_ends(&self.site, self.at).await
     }
 
     async fn check(&self, client: &Client, sent: &Sent) -> Result<Vec<Violation>, Failure> {
-        let Names { input, counts, sums, means, .. } = &self.names;
-        let oracle = read::topic(client, input).await?;
-        let is_unknown = sent.unknown > 0;
-        let mut violations = check::input(input, &oracle, &sent.acknowledged, is_unknown);
+        let oracle = read::topic(client, &self.names.input).await?;
+        let mut violations = self.names.check_input(&oracle, sent);
         let Some(table) = self.torture.subject.table() else { return Ok(violations) };
-        violations.extend(check::counts(counts, &oracle, &read::topic(client, counts).await?));
-        violations.extend(check::sums(sums, &oracle, &read::topic(client, sums).await?));
-        violations.extend(check::means(means, &oracle, &read::topic(client, means).await?));
+        violations.extend(self.names.check_outputs(client, &oracle).await?);
         let rows = table(&self.site.path("counts.db"), "counts").map_err(Failure::Table)?;
         violations.extend(check::table("table counts", &oracle, &rows));
         Ok(violations)
@@ -348,6 +356,17 @@ impl World {
 
 async fn pause(ms: u64) {
     timer::sleep(Duration::from_millis(ms)).await;
+}
+
+/// Lets one process come to the ends of the input that there is now.
+async fn run_to_the_ends(site: &Site, at: SocketAddr) -> Result<(), Failure> {
+    let mut last = site.pipeline(at, true)?;
+    let status = last.wait(DRAIN_MAX).await;
+    if status.is_some_and(|status| status.success()) {
+        return Ok(());
+    }
+    let when = "the last run up to the ends".to_owned();
+    Err(Failure::PipelineEnded { when, how: said(status), said: last.last_words() })
 }
 
 fn said(status: Option<std::process::ExitStatus>) -> String {

@@ -132,7 +132,9 @@ impl Flusher {
             }
         }
         // A log that was removed takes no flush any more.
-        self.journaled.retain(|id| !ids.contains(id));
+        for id in &ids {
+            self.journaled.remove(id);
+        }
     }
 }
 

@@ -138,6 +138,25 @@ fn batches_that_were_cut_off_do_not_come_back() {
 }
 
 #[test]
+fn a_log_is_not_cut_while_a_journal_that_failed_must_be_kept() {
+    let disk = MemoryDisk::new();
+    let mut store = open(&disk);
+    let logs = two_logs(&mut store);
+    for value in ["a", "b"] {
+        store.append(logs[0].id, plain(&[value])).unwrap();
+    }
+    // The next append writes the log, writes the journal, and flushes that.
+    disk.fail_at(disk.operation_count() + 2, ErrorKind::Other);
+    store.append(logs[1].id, plain(&["c"])).unwrap();
+    store.send(Command::Truncate { id: logs[0].id, to: 2 });
+    assert!(
+        store.append(logs[0].id, plain(&["d"])).is_err(),
+        "its offset could be the old \"b\"'s"
+    );
+    assert_eq!(after_cut(&disk, "orders-0"), ["first", "a", "b"]);
+}
+
+#[test]
 fn a_topic_made_anew_does_not_get_the_old_ones_batches() {
     let disk = MemoryDisk::new();
     let mut store = open(&disk);

@@ -11,7 +11,7 @@ use pipeline::engine::letters::{DeadLetter, ParkedKey, Verb, each_letter, order,
 use topology::plan::Plan;
 use topology::spec::LetterOrder;
 
-use super::run::{engine_failed, open_log};
+use super::run::{engine_failed, open_log_for_itself};
 use crate::cli::Stage;
 use crate::cluster::{World, executor};
 use crate::config::Settings;
@@ -158,10 +158,7 @@ pub(crate) fn run(args: &DlqArgs, stage: &mut Stage) -> Result<Exit, Failure> {
     let plan = Plan::of(&loaded.spec);
     executor()?.block_on(async {
         let world = World::new();
-        // Nobody is served meanwhile: any free port will do.
-        let mut settings = stage.settings.clone();
-        settings.flag("listen", "--listen", Some("127.0.0.1:0".to_owned()));
-        let log = open_log(&loaded.spec, &settings, &world).await?;
+        let log = open_log_for_itself(&loaded.spec, &stage.settings, &world).await?;
         let desk = Desk { client: &log.client, plan: &plan, which };
         let done = match &args.action {
             Action::List(_) => desk.list(stage).await,

@@ -199,6 +199,17 @@ pub(crate) async fn open_log(
     }
 }
 
+/// The same for whoever serves nobody with it meanwhile: any free port will do.
+pub(crate) async fn open_log_for_itself(
+    spec: &Spec,
+    settings: &Settings,
+    world: &World,
+) -> Result<Log, Failure> {
+    let mut settings = settings.clone();
+    settings.flag("listen", "--listen", Some("127.0.0.1:0".to_owned()));
+    open_log(spec, &settings, world).await
+}
+
 async fn embedded(settings: &Settings, world: &World) -> Result<Log, Failure> {
     let options = broker_options(settings, data_dir(settings))?;
     let running = start(&options, world).await;

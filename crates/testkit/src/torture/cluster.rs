@@ -17,13 +17,12 @@ use client::Client;
 use client::admin::TopicSpec;
 use runtime::timer;
 
-use super::check;
 use super::failure::Failure;
-use super::limits::{CATCH_UP_MAX, DRAIN_MAX, LOOK, PARTITIONS, START_MAX};
+use super::limits::{CATCH_UP_MAX, LOOK, PARTITIONS, START_MAX};
 use super::load::{self, Load, Sent};
 use super::process::{self, Process, Site};
 use super::schedule::{Shape, shape};
-use super::{Names, Report, Violation, pause, read, said};
+use super::{Names, Report, Violation, pause, read, run_to_the_ends, said};
 
 /// The nodes: their names are their ids.
 const NODES: [&str; 5] = ["jm-1", "jm-2", "tm-1", "tm-2", "tm-3"];
@@ -255,22 +254,13 @@ impl World {
         for node in &mut self.nodes {
             node.take().map_or(Ok(()), Process::kill)?;
         }
-        let mut last = self.site.pipeline(self.at, true)?;
-        let status = last.wait(DRAIN_MAX).await;
-        if status.is_some_and(|status| status.success()) {
-            return Ok(());
-        }
-        let when = "the last run up to the ends".to_owned();
-        Err(Failure::PipelineEnded { when, how: said(status), said: last.last_words() })
+        run_to_the_ends(&self.site, self.at).await
     }
 
     async fn check(&self, client: &Client, sent: &Sent) -> Result<Vec<Violation>, Failure> {
-        let Names { input, counts, sums, means, .. } = &self.names;
-        let oracle = read::topic(client, input).await?;
-        let mut violations = check::input(input, &oracle, &sent.acknowledged, sent.unknown > 0);
-        violations.extend(check::counts(counts, &oracle, &read::topic(client, counts).await?));
-        violations.extend(check::sums(sums, &oracle, &read::topic(client, sums).await?));
-        violations.extend(check::means(means, &oracle, &read::topic(client, means).await?));
+        let oracle = read::topic(client, &self.names.input).await?;
+        let mut violations = self.names.check_input(&oracle, sent);
+        violations.extend(self.names.check_outputs(client, &oracle).await?);
         Ok(violations)
     }
 }

@@ -10,7 +10,7 @@ use topology::plan::Plan;
 use super::FileArgs;
 use crate::cli::Stage;
 use crate::cluster::{World, executor};
-use crate::command::run::{Log, claimant, engine_failed, open_log};
+use crate::command::run::{Log, claimant, engine_failed, open_log_for_itself};
 use crate::config::Settings;
 use crate::message::{Exit, Failure, failed};
 use crate::pipeline_file;
@@ -55,10 +55,7 @@ pub(super) fn run(args: &ResetArgs, stage: &mut Stage) -> Result<Exit, Failure> 
     let plan = Plan::of(&loaded.spec);
     executor()?.block_on(async {
         let world = World::new();
-        // Whoever resets serves nobody meanwhile: any free port will do.
-        let mut settings = stage.settings.clone();
-        settings.flag("listen", "--listen", Some("127.0.0.1:0".to_owned()));
-        let log = open_log(&loaded.spec, &settings, &world).await?;
+        let log = open_log_for_itself(&loaded.spec, &stage.settings, &world).await?;
         let done = reset(args, &plan, (&log, &world), stage).await;
         log.close().await?;
         done
