@@ -50,6 +50,13 @@ pub enum CoordinationError {
         /// What was given.
         id: String,
     },
+    /// A topic of the cluster has another number of partitions than one.
+    Partitions {
+        /// The topic.
+        topic: String,
+        /// Its partitions.
+        found: i32,
+    },
     /// Nobody answered a request.
     NoLeader,
     /// A record is larger than the topic takes.
@@ -82,6 +89,9 @@ impl fmt::Display for CoordinationError {
             }
             Self::BadId { id } => {
                 write!(f, "`{id}` is no id: 1 to 64 letters, digits, dashes and underscores are")
+            }
+            Self::Partitions { topic, found } => {
+                write!(f, "{topic} has {found} partitions, and must have one")
             }
             Self::NoLeader => f.write_str("no job manager has answered"),
             Self::TooLarge { bytes } => {

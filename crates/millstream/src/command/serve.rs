@@ -146,8 +146,7 @@ fn serve(
     executor.block_on(async {
         let mut signals = Signals::listen().map_err(|error| failed::machine(&error))?;
         let client = world.connect(&stage.settings, false).await?;
-        let client_failed = |error| failed::client(&error, &stage.settings);
-        topics::prepare(&client).await.map_err(client_failed)?;
+        topics::prepare(&client).await.map_err(|error| coordination_failed(&error, stage))?;
         let is_candidate = roles.contains(&Role::Jobmanager);
         let beat = Beat { is_candidate, slots, ..Beat::of(&node, VERSION) };
         let voice = Voice::new(beat, Arc::clone(&world.clock));
@@ -313,6 +312,10 @@ pub(crate) fn coordination_failed(error: &CoordinationError, stage: &Stage) -> F
             .help("start one with `millstream jobmanager`"),
         CoordinationError::Unreadable { .. } => {
             Failure::new(Exit::Failed, codes::STATE_UNUSABLE, what)
+        }
+        CoordinationError::Partitions { .. } => {
+            Failure::new(Exit::Configuration, codes::CLUSTER_TOPIC_UNFIT, what)
+                .help("delete the topic while no node runs; the next node makes it anew")
         }
         CoordinationError::Folder { .. } | CoordinationError::BadId { .. } => node_failed(error),
         CoordinationError::TooLarge { .. } => {

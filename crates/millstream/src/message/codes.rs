@@ -165,6 +165,13 @@ codes! {
          disk refused to read or write there, or another process has the files open. Everything \
          before is committed. The folder may be removed while the pipeline stands: all that is in \
          it is read again from the changelogs.";
+    CLUSTER_TOPIC_UNFIT = "MS-3022", "a topic of the cluster has more than one partition",
+        "The nodes of a cluster read and write the first partition of its topics (`__ms.cluster`, \
+         `__ms.beats`, `__ms.requests`, `__ms.answers`), so that all see the same in the same \
+         order. Somebody made one of them with more: a broker that makes topics by itself, when a \
+         program asked for it. Nothing was changed. `__ms.beats`, `__ms.requests` and \
+         `__ms.answers` may be deleted while no node runs; `__ms.cluster` holds the pipelines, \
+         which must then be applied again.";
     PORT_TAKEN = "MS-5001", "the port is taken",
         "Another process listens on it; the message names it where the system tells. Stop it, \
          use it (-b host:port), or listen elsewhere (--listen 127.0.0.1:0 takes a free port).";

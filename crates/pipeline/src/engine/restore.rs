@@ -44,6 +44,18 @@ struct Goal {
     start: i64,
     end: i64,
     next: i64,
+    /// The time from which on tombstones behind `next` are remembered for as long as the changelog
+    /// remembers any, in milliseconds since 1970.
+    since_ms: i64,
+}
+
+impl Goal {
+    /// The same time for state that has come up to an offset. Short of the end it is as old as what
+    /// the restore began with: deletions which that has not seen may be forgotten as early as
+    /// before. At the end it has seen all that there were when the end was asked for.
+    fn since_ms(&self, reached: i64, began_ms: i64) -> i64 {
+        if reached < self.end { self.since_ms } else { began_ms }
+    }
 }
 
 type Goals = BTreeMap<(String, i32), Goal>;
@@ -100,7 +112,8 @@ pub(crate) struct Aids {
 /// # Errors
 /// The log's, no progress for too long, more state than memory may hold, or a disk that refuses.
 pub(crate) async fn restore(aids: &Aids, mut tasks: Vec<Task>) -> Result<Vec<Task>, EngineError> {
-    let mut goals = goals_of(&aids.client, &tasks).await?;
+    let began_ms = aids.clock.unix_ms();
+    let mut goals = goals_of(&aids.client, &tasks, began_ms).await?;
     local::load(aids, &mut goals, &mut tasks).await?;
     aids.progress.begin(goals.values().map(left).sum());
     let mut loads = loads(tasks, goals);
@@ -114,6 +127,7 @@ pub(crate) async fn restore(aids: &Aids, mut tasks: Vec<Task>) -> Result<Vec<Tas
                 aids: aids.clone(),
                 tasks: std::mem::take(&mut load.tasks),
                 goals: std::mem::take(&mut load.goals),
+                began_ms,
                 share: MemoryShare::new(&aids.memory),
             };
             (load, run::spawn("restore", until(gone.clone(), tail.read())))
@@ -200,11 +214,11 @@ async fn tell(aids: Aids) {
     }
 }
 
-async fn goals_of(client: &Client, tasks: &[Task]) -> Result<Goals, ClientError> {
+async fn goals_of(client: &Client, tasks: &[Task], since_ms: i64) -> Result<Goals, ClientError> {
     let mut goals = Goals::new();
     for (index, task) in tasks.iter().enumerate() {
         for (node, store) in task.stores() {
-            let goal = Goal { task: index, node, start: 0, end: 0, next: 0 };
+            let goal = Goal { task: index, node, start: 0, end: 0, next: 0, since_ms };
             goals.insert((store.changelog.clone(), task.partition), goal);
         }
     }
@@ -230,6 +244,12 @@ mod tests {
     use runtime::boot::Executor;
 
     use super::*;
+
+    #[test]
+    fn state_is_as_old_as_what_a_restore_began_with_until_it_has_come_to_the_end() {
+        let goal = Goal { task: 0, node: 0, start: 0, end: 10, next: 4, since_ms: 100 };
+        assert_eq!([9, 10].map(|reached| goal.since_ms(reached, 700)), [100, 700]);
+    }
 
     #[test]
     fn workers_end_with_whoever_restores() {

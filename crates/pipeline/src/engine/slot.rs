@@ -523,13 +523,15 @@ impl Slot {
             }
         }
         self.settle_state(now_ms);
+        // Before others see how far it has come: they may take that for a good end.
+        self.hold_state()?;
         self.pace.note(self.clock.steady_us().saturating_sub(began_us));
         self.publish();
         if let Some(keeper) = &mut self.keeper {
             keeper.after_commit(&self.tasks).await;
         }
         self.purge.after_commit(&self.tasks);
-        self.hold_state()
+        Ok(())
     }
 
     /// Tells the edges how far time has come.

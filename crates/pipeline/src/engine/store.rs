@@ -81,7 +81,7 @@ impl Layout {
 pub(crate) struct Applied {
     /// What the changelog says before this offset is in the store.
     pub(crate) offset: i64,
-    /// When that was so, in milliseconds since 1970.
+    /// When that was so, or earlier, in milliseconds since 1970.
     pub(crate) at_ms: i64,
     /// The time up to which the changelog says before the offset that windows are closed; none
     /// ([`NO_TIME`](super::watermark::NO_TIME)) where there are no windows.

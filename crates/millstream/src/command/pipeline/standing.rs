@@ -12,7 +12,7 @@ use crate::cli::Stage;
 use crate::cluster::{ClusterArgs, World, executor};
 use crate::command::serve::coordination_failed;
 use crate::config::Settings;
-use crate::message::{Exit, Failure, codes, failed};
+use crate::message::{Exit, Failure, codes};
 use crate::render::table::{Align, Table};
 
 /// Age of a beat after which its node no longer shows, in milliseconds.
@@ -60,10 +60,9 @@ pub(super) fn show(args: &StandingArgs, scope: Scope, stage: &mut Stage) -> Resu
     let standing = executor()?.block_on(async {
         let world = World::new();
         let client = world.connect(&stage.settings, false).await?;
-        let client_failed = |error| failed::client(&error, &stage.settings);
-        topics::prepare(&client).await.map_err(client_failed)?;
         let since_ms = world.clock.unix_ms() - BEAT_AGE_MS_MAX;
         let read = async {
+            topics::prepare(&client).await?;
             let catalogue = reader::catalogue(&client).await?;
             Ok(Standing { catalogue, beats: reader::beats(&client, since_ms).await? })
         };

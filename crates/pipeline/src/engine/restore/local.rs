@@ -47,12 +47,15 @@ pub(super) async fn load(
             }
         };
         let task = &mut tasks[goal.task];
-        let found = if aids.shelves.is_some() {
+        if aids.shelves.is_none() {
+            let found = load_snapshot(aids, (changelog, *partition), facts, task, goal).await;
+            goal.next = found.unwrap_or(goal.start);
+        } else if let Some(applied) =
             open_shelf(aids, (changelog, *partition), facts, task, goal).await?
-        } else {
-            load_snapshot(aids, (changelog, *partition), facts, task, goal).await
-        };
-        goal.next = found.unwrap_or(goal.start);
+        {
+            goal.next = applied.offset;
+            goal.since_ms = applied.at_ms;
+        }
     }
     Ok(())
 }
@@ -98,14 +101,14 @@ async fn load_snapshot(
 }
 
 /// Puts a task's node on its shelf, and empties that first when it holds what does not fit; tells
-/// the offset at which the changelog goes on.
+/// how much of the changelog lies there.
 async fn open_shelf(
     aids: &Aids,
     (changelog, partition): (&str, i32),
     facts: Facts,
     task: &mut Task,
     goal: &Goal,
-) -> Result<Option<i64>, ShelfError> {
+) -> Result<Option<Applied>, ShelfError> {
     let Some((shelves, bytes_max)) = aids.shelves.clone() else {
         return Ok(None);
     };
@@ -135,7 +138,7 @@ async fn open_shelf(
         return Ok(None);
     };
     task.state.closed_ms[goal.node] = applied.closed_ms;
-    Ok(Some(applied.offset))
+    Ok(Some(applied))
 }
 
 /// Why state on disk is of no use, if it is not.

@@ -21,6 +21,8 @@ pub(super) struct Tail {
     pub(super) aids: Aids,
     pub(super) tasks: Vec<Task>,
     pub(super) goals: Goals,
+    /// When the ends were asked for, in milliseconds since 1970.
+    pub(super) began_ms: i64,
     pub(super) share: MemoryShare,
 }
 
@@ -70,7 +72,6 @@ impl Tail {
         }
         // Markers and aborted records move the position without giving anything.
         let mut has_moved = false;
-        let now_ms = self.aids.clock.unix_ms();
         for ((topic, partition), goal) in &mut self.goals {
             let reached = consumer.position(topic, *partition).unwrap_or(goal.next).min(goal.end);
             if reached > goal.next {
@@ -80,7 +81,8 @@ impl Tail {
                 has_moved = true;
                 let state = &mut self.tasks[goal.task].state;
                 let closed_ms = state.closed_ms[goal.node];
-                let applied = Applied { offset: reached, at_ms: now_ms, closed_ms };
+                let at_ms = goal.since_ms(reached, self.began_ms);
+                let applied = Applied { offset: reached, at_ms, closed_ms };
                 state.nodes[goal.node].settle(Some(applied));
             }
         }

@@ -27,7 +27,7 @@ impl Ends {
     pub(super) fn add(&mut self, end_ms: i64, is_more: bool) {
         let count = self.counts.get(&end_ms).copied().unwrap_or(0);
         self.before.entry(end_ms).or_insert(count);
-        let count = if is_more { count + 1 } else { count - 1 };
+        let count = if is_more { count + 1 } else { count.saturating_sub(1) };
         self.set(end_ms, count);
     }
 
