@@ -8,6 +8,10 @@ mod cluster;
 mod delivery;
 #[path = "engine/full.rs"]
 mod full;
+#[path = "engine/graphs.rs"]
+mod graphs;
+#[path = "engine/guard.rs"]
+mod guard;
 #[path = "engine/harness.rs"]
 mod harness;
 #[path = "engine/keys.rs"]
@@ -18,6 +22,8 @@ mod letters;
 mod reset;
 #[path = "engine/snapshot.rs"]
 mod snapshot;
+#[path = "engine/tables.rs"]
+mod tables;
 #[path = "engine/times.rs"]
 mod times;
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base::clock::Clock;
 use client::options::TransactionalOptions;
@@ -12,14 +13,17 @@ use coordination::catalogue::{Grant, Job, transactional_id};
 use protocol::record::ProducerIdentity;
 use runtime::channel::{Sender, TrySendError};
 use runtime::task::{self, Task};
+use runtime::timer;
 use topology::plan::Plan;
 
 use super::prepare;
 use crate::engine::EngineError;
+use crate::engine::guard::{self, Known};
 use crate::engine::host::Host;
 use crate::engine::slot::{Order, SlotEnd};
 use crate::engine::view::SlotView;
 use crate::engine::writer::Writer;
+use crate::limits::SLOT_WAIT_MS_MAX;
 
 /// What a slot works with.
 #[derive(Clone)]
@@ -141,13 +145,35 @@ async fn work(place: &Place, job: &Job, grant: &Grant, shared: &Mutex<Shown>) ->
         shown.view = Some(opened.view);
     }
     tracing::info!(job = job.name, slot = grant.slot, since = grant.since, "slot runs");
-    match opened.slot.run().await {
+    let known = Known::of(&place.client, &plan);
+    let end = runtime::select! {
+        end = opened.slot.run() => end,
+        gone = gone(known.clone(), &place.client) => return phase_of(&gone),
+    };
+    if let SlotEnd::Lost(_) | SlotEnd::OutOfRange(_) = &end
+        && let Ok(Some(gone)) = known.gone(&place.client).await
+    {
+        return phase_of(&gone);
+    }
+    match end {
         SlotEnd::Stopped => Phase::Ended { reason: "stopped".to_owned() },
         SlotEnd::Failed(failure) => Phase::Failed { reason: failure.to_string() },
         SlotEnd::Fenced => Phase::Ended { reason: "fenced".to_owned() },
         SlotEnd::Lost(error) => Phase::Ended { reason: error.to_string() },
         SlotEnd::OutOfRange(error) => Phase::Failed { reason: error.to_string() },
         SlotEnd::TooLarge(reason) => Phase::Failed { reason },
+    }
+}
+
+/// Returns when a topic of the job is gone or another one than it was.
+async fn gone(mut known: Known, client: &Client) -> EngineError {
+    loop {
+        if known.is_in_doubt(client)
+            && let Ok(Some(gone)) = known.gone(client).await
+        {
+            return gone;
+        }
+        timer::sleep(Duration::from_millis(SLOT_WAIT_MS_MAX)).await;
     }
 }
 
@@ -176,10 +202,12 @@ async fn open(
 /// A writer with the identity of the grant: nobody is fenced by it.
 fn writer(place: &Place, job: &Job, grant: &Grant) -> Result<Writer, ClientError> {
     let Some(identity) = grant.identity else {
-        return Ok(Writer::at_least_once(&place.client));
+        return Ok(Writer::at_least_once(&place.client, guard::owner(&job.name)));
     };
     let id = transactional_id(&job.name, &grant.worker, grant.slot);
-    let mut producer = place.client.transactional(TransactionalOptions::new(&id));
+    let offset_metadata = guard::owner(&job.name);
+    let options = TransactionalOptions { offset_metadata, ..TransactionalOptions::new(&id) };
+    let mut producer = place.client.transactional(options);
     producer.adopt(ProducerIdentity { id: identity.id, epoch: identity.epoch })?;
     Ok(Writer::ExactlyOnce(Box::new(producer)))
 }

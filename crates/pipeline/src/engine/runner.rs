@@ -22,6 +22,7 @@ use tracing::{info, warn};
 
 use super::attempt::Attempt;
 use super::error::EngineError;
+use super::guard::Known;
 use super::ledger::Claimant;
 use super::snapshot::keeper::StateFolder;
 use super::table::SharedSink;
@@ -78,10 +79,17 @@ pub(crate) struct Shared {
     pub(crate) state: Option<StateFolder>,
     /// Records of changelogs that the last start has read.
     pub(crate) restored: AtomicU64,
+    /// The topics as they were when the pipeline first ran.
+    pub(crate) known: Mutex<Known>,
     phase: Mutex<(&'static str, u64)>,
 }
 
 impl Shared {
+    /// The topics as they were when the pipeline first ran.
+    pub(crate) fn known(&self) -> Known {
+        self.known.lock().expect("no holder of the known topics panics").clone()
+    }
+
     pub(crate) fn enter(&self, phase: &'static str) {
         self.phase.lock().expect("no holder of the phase panics").0 = phase;
     }
@@ -160,6 +168,7 @@ impl Engine {
             tables: Arc::default(),
             state: options.state,
             restored: AtomicU64::new(0),
+            known: Mutex::default(),
             phase: Mutex::new(("starting", 0)),
         });
         let (stop, stopped) = channel::watch(false);
