@@ -334,6 +334,15 @@ impl World {
                 self.start_pipeline()
             }
             Action::Takeover { still_ms } => self.take_over(still_ms).await,
+            Action::Stillness { still_ms } => {
+                self.wait_until_running().await?;
+                if let Some(pipeline) = &self.pipeline {
+                    pipeline.pause()?;
+                    pause(still_ms).await;
+                    pipeline.resume()?;
+                }
+                Ok(())
+            }
         }
     }
 

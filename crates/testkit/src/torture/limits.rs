@@ -66,7 +66,8 @@ pub(super) const WINDOW_MS: i64 = 1_000;
 /// stay open for ten seconds, is aborted meanwhile.
 pub(super) const ZOMBIE_MS: u64 = 11_000;
 
-/// Rounds of which one is such a long stop.
+/// Rounds of which one is such a long stop under which another one takes over, and one more with
+/// nobody to take over.
 pub(super) const ROUNDS_PER_ZOMBIE: u32 = 40;
 
 /// How long a cluster may take to count what it was given while it was tortured.
