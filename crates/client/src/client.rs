@@ -146,6 +146,20 @@ impl Client {
         Arc::clone(&self.lock_view().cluster)
     }
 
+    /// Sees that the brokers speak an API, before anything depends on it.
+    ///
+    /// # Errors
+    /// [`ClientError::Unsupported`], or why the cluster cannot be asked.
+    pub async fn require(&self, api: ApiKey) -> Result<(), ClientError> {
+        let mut retry = self.retry();
+        loop {
+            match self.any().await {
+                Ok(connection) => return connection.versions.of(api).map(drop),
+                Err(error) => retry.pause(error).await?,
+            }
+        }
+    }
+
     /// A topic; asks the broker when it is unknown or was not looked at for long.
     ///
     /// # Errors

@@ -139,6 +139,8 @@ pub struct TransactionalOptions {
     pub batch_bytes_max: usize,
     /// Bytes sent and not yet acknowledged beyond which draining waits.
     pub in_flight_bytes_max: usize,
+    /// What is kept beside each committed offset, for those who look at the group.
+    pub offset_metadata: String,
 }
 
 impl TransactionalOptions {
@@ -151,6 +153,7 @@ impl TransactionalOptions {
             compression: Compression::None,
             batch_bytes_max: 256 << 10,
             in_flight_bytes_max: 16 << 20,
+            offset_metadata: String::new(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{FORMAT, TaskId};
+use crate::limits::CLOCKS_APART_MS_MAX;
 use crate::node::Node;
 
 /// The protocol between nodes. It is raised when nodes of two versions could not work together.
@@ -35,6 +36,12 @@ pub struct Beat {
     pub slots: u32,
     /// What its slots are doing.
     pub runs: Vec<Run>,
+    /// What its clock says, in milliseconds since 1970; 0 when it does not tell.
+    #[serde(default)]
+    pub sent_ms: i64,
+    /// What the log's clock said when the beat was taken; no part of the record's value.
+    #[serde(skip)]
+    pub logged_ms: i64,
 }
 
 impl Beat {
@@ -54,7 +61,18 @@ impl Beat {
             leads: None,
             slots: 0,
             runs: Vec::new(),
+            sent_ms: 0,
+            logged_ms: 0,
         }
+    }
+
+    /// How far the node's clock is ahead of the log's, in milliseconds, where that is so much that
+    /// neither the way nor a slow disk explains it; negative when it is behind.
+    #[must_use]
+    pub fn apart_ms(&self) -> Option<i64> {
+        let is_told = self.sent_ms > 0 && self.logged_ms > 0;
+        let apart_ms = self.sent_ms.saturating_sub(self.logged_ms);
+        (is_told && apart_ms.saturating_abs() > CLOCKS_APART_MS_MAX).then_some(apart_ms)
     }
 
     /// What its slot does under a grant.

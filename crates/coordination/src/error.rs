@@ -45,6 +45,15 @@ pub enum CoordinationError {
         /// What the system says.
         cause: io::Error,
     },
+    /// The data folder belongs to a node of another cluster of brokers.
+    OtherCluster {
+        /// The file that says so.
+        path: PathBuf,
+        /// The id that it holds.
+        kept: String,
+        /// The id of the cluster at the address.
+        found: String,
+    },
     /// An id that is none.
     BadId {
         /// What was given.
@@ -87,6 +96,10 @@ impl fmt::Display for CoordinationError {
             Self::Folder { path, cause } => {
                 write!(f, "the node's id cannot be kept in {}: {cause}", path.display())
             }
+            Self::OtherCluster { kept, found, .. } => write!(
+                f,
+                "the node belongs to the cluster {kept}, and the one at this address is {found}"
+            ),
             Self::BadId { id } => {
                 write!(f, "`{id}` is no id: 1 to 64 letters, digits, dashes and underscores are")
             }

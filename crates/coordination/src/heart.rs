@@ -95,7 +95,7 @@ async fn run(client: Client, voice: Voice, every: Duration) {
     });
     loop {
         let next = timer::now() + every;
-        let beat = voice.now();
+        let beat = Beat { sent_ms: voice.clock.unix_ms(), ..voice.now() };
         let value = serde_json::to_vec(&beat).expect("a beat is plain data");
         let sent = async {
             let record = Record {
@@ -103,7 +103,7 @@ async fn run(client: Client, voice: Voice, every: Duration) {
                 partition: Some(0),
                 key: Some(beat.node.as_bytes()),
                 value: Some(&value),
-                timestamp: Some(voice.clock.unix_ms()),
+                timestamp: Some(beat.sent_ms),
                 headers: &[],
             };
             // One at a time: while the log stands still, so do the beats.

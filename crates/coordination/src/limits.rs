@@ -53,3 +53,7 @@ pub const SLOT_TRANSACTION_MS: u64 = 10_000;
 /// Longest wait for records of the cluster's topics before its reader looks at the time again, in
 /// milliseconds.
 pub const READ_WAIT_MS_MAX: u64 = 250;
+
+/// How far the clock of a node may be from that of the log before people are told, in
+/// milliseconds; a beat that waits for the log is given up long before.
+pub const CLOCKS_APART_MS_MAX: i64 = 60_000;

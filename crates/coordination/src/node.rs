@@ -11,6 +11,9 @@ use crate::error::CoordinationError;
 /// The file of the id, in the data folder.
 const FILE: &str = "node.id";
 
+/// The file of the cluster's id, beside it.
+const CLUSTER_FILE: &str = "cluster.id";
+
 const ID_BYTES_MAX: usize = 64;
 
 /// One start of a node.
@@ -51,6 +54,31 @@ impl Node {
     }
 }
 
+/// Sees that the folder of a node belongs to this cluster of brokers, and notes it at the first
+/// time.
+///
+/// # Errors
+/// [`CoordinationError::OtherCluster`]; [`CoordinationError::Folder`] when the note cannot be read
+/// or kept.
+pub fn check_cluster(
+    (disk, dir): (&dyn Disk, &Path),
+    cluster_id: &str,
+) -> Result<(), CoordinationError> {
+    let path = dir.join(CLUSTER_FILE);
+    let failed = |cause| CoordinationError::Folder { path: path.clone(), cause };
+    if !disk.exists(&path) {
+        disk.create_dir_all(dir).map_err(failed)?;
+        return disk.replace(&path, format!("{cluster_id}\n").as_bytes()).map_err(failed);
+    }
+    let bytes = disk.read(&path).map_err(failed)?;
+    let kept = String::from_utf8_lossy(&bytes).trim().to_owned();
+    if kept == cluster_id {
+        return Ok(());
+    }
+    let found = cluster_id.to_owned();
+    Err(CoordinationError::OtherCluster { path: path.clone(), kept, found })
+}
+
 /// Ids are parts of transactional ids, which are separated by dots.
 fn is_id(id: &str) -> bool {
     let is_fine = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
@@ -77,6 +105,21 @@ mod tests {
     use base::rng::SeededRandom;
 
     use super::*;
+
+    #[test]
+    fn a_folder_belongs_to_the_cluster_that_it_met_first() {
+        let (disk, dir) = (MemoryDisk::new(), Path::new("/data"));
+        for cluster in ["one", "one"] {
+            check_cluster((&disk, dir), cluster).unwrap();
+        }
+        let Err(CoordinationError::OtherCluster { kept, found, .. }) =
+            check_cluster((&disk, dir), "two")
+        else {
+            panic!("it is another one");
+        };
+        assert_eq!((kept.as_str(), found.as_str()), ("one", "two"));
+        check_cluster((&disk, dir), "one").unwrap();
+    }
 
     #[test]
     fn an_id_stays_over_restarts_and_the_nonce_does_not() {

@@ -3,20 +3,27 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use base::clock::Clock;
 use client::admin::OffsetAt;
 use client::consumer::Fetched;
 use client::options::{ConsumerOptions, Isolation};
 use client::{Client, Consumer};
 use protocol::record::Record;
+use runtime::timer;
 use serde::Deserialize;
 use tracing::warn;
 
 use crate::beat::{Beat, PROTOCOL};
 use crate::catalogue::{Catalogue, Entry};
 use crate::error::CoordinationError;
-use crate::limits::DECODED_BATCH_BYTES_MAX;
+use crate::limits::{
+    CLOCKS_APART_MS_MAX, DECODED_BATCH_BYTES_MAX, READ_WAIT_MS_MAX, WORKER_BEAT_MS,
+};
 use crate::request::{Answer, Request};
 use crate::topics::{ANSWERS, BEATS, CLUSTER, REQUESTS};
+
+/// How long somebody whose clock is in doubt listens for a beat: two of a task manager.
+const LISTEN_MS: u64 = 2 * WORKER_BEAT_MS;
 
 /// Where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,7 +197,8 @@ fn word(topic: &str, record: &Record<'_>) -> Result<Option<Word>, serde_json::Er
             if foreign.protocol != PROTOCOL {
                 return Ok(Some(Word::Foreign(foreign)));
             }
-            Word::Beat(serde_json::from_slice(value)?)
+            let beat: Beat = serde_json::from_slice(value)?;
+            Word::Beat(Beat { logged_ms: record.timestamp, ..beat })
         }
         REQUESTS => Word::Request(serde_json::from_slice(value)?, record.offset + 1),
         _ => Word::Answer(serde_json::from_slice(value)?),
@@ -198,8 +206,66 @@ fn word(topic: &str, record: &Record<'_>) -> Result<Option<Word>, serde_json::Er
     Ok(Some(word))
 }
 
+/// Who is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Present {
+    /// The newest beat of each node, by id.
+    pub beats: BTreeMap<String, Beat>,
+    /// How far the log's clock is ahead of ours, in milliseconds, where that is minutes.
+    pub apart_ms: Option<i64>,
+}
+
+/// The nodes whose newest beat is not older than this, also when our clock is wrong.
+///
+/// # Errors
+/// As [`Reader::poll`].
+pub async fn present(
+    client: &Client,
+    clock: &dyn Clock,
+    age_ms: i64,
+) -> Result<Present, CoordinationError> {
+    let now_ms = clock.unix_ms();
+    let end = offset(client, BEATS, From::End).await?;
+    let nobody = Present { beats: BTreeMap::new(), apart_ms: None };
+    if offset(client, BEATS, From::Start).await? >= end {
+        return Ok(nobody);
+    }
+    let last = first_beat(client, end - 1, READ_WAIT_MS_MAX).await?;
+    let is_near = |logged_ms: i64| (logged_ms - now_ms).abs() <= CLOCKS_APART_MS_MAX;
+    if last.is_some_and(|beat| is_near(beat.logged_ms)) {
+        return Ok(Present { beats: beats(client, now_ms - age_ms).await?, apart_ms: None });
+    }
+    // Either nobody has been there for long or our clock is wrong; a beat that comes now tells.
+    let Some(live) = first_beat(client, end, LISTEN_MS).await? else {
+        return Ok(nobody);
+    };
+    let apart_ms = (!is_near(live.logged_ms)).then_some(live.logged_ms - now_ms);
+    Ok(Present { beats: beats(client, live.logged_ms - age_ms).await?, apart_ms })
+}
+
+/// The first beat from an offset on, if it comes in time.
+async fn first_beat(
+    client: &Client,
+    from: i64,
+    wait_ms: u64,
+) -> Result<Option<Beat>, CoordinationError> {
+    let mut reader = Reader::open(client, &[(BEATS, From::At(from))]).await?;
+    let deadline = timer::now() + Duration::from_millis(wait_ms);
+    while timer::now() < deadline {
+        let words = reader.poll(Duration::from_millis(READ_WAIT_MS_MAX)).await?;
+        let beat = words.into_iter().find_map(|word| match word {
+            Word::Beat(beat) => Some(beat),
+            _ => None,
+        });
+        if beat.is_some() {
+            return Ok(beat);
+        }
+    }
+    Ok(None)
+}
+
 /// The newest beat of each node, of those that were written since a time in milliseconds since
-/// 1970, by id.
+/// 1970 by the log's clock, by id.
 ///
 /// # Errors
 /// As [`Reader::poll`].

@@ -102,6 +102,8 @@ pub enum Kind {
     PlanChanged,
     /// A topic does not fit.
     TopicUnfit,
+    /// A topic is gone that held state, or records.
+    TopicLost,
     /// The pipeline needs what task managers do not do.
     Unsupported,
     /// There is no room for it.

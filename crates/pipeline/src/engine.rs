@@ -17,6 +17,7 @@ mod changelog;
 pub(crate) mod code;
 pub mod error;
 pub mod flow;
+pub(crate) mod guard;
 pub(crate) mod host;
 pub mod latency;
 pub mod ledger;

@@ -10,6 +10,10 @@ mod delivery;
 mod expire;
 #[path = "engine/full.rs"]
 mod full;
+#[path = "engine/graphs.rs"]
+mod graphs;
+#[path = "engine/guard.rs"]
+mod guard;
 #[path = "engine/harness.rs"]
 mod harness;
 #[path = "engine/keys.rs"]
@@ -24,6 +28,8 @@ mod restore;
 mod snapshot;
 #[path = "engine/spill.rs"]
 mod spill;
+#[path = "engine/tables.rs"]
+mod tables;
 #[path = "engine/times.rs"]
 mod times;
 

@@ -2,9 +2,13 @@
 //!
 //! ```text
 //! load --> in --> pipeline --> counts, sums, means --> database     (processes of the program)
-//!   |      |                     |                        |
+//!   |      |          |          |                        |
+//!   |      |          +--> strict, letters <-- dlq release
 //!   +------+------ check <-------+------------------------+          (this process)
 //! ```
+//!
+//! Some records are bad: the strict task makes dead letters of them, their keys wait, and people
+//! let them go on now and then.
 //!
 //! The input is read back at the end and is the oracle of everything else, so the check needs no
 //! knowledge of when what was killed. All chance comes from one seed.
@@ -30,7 +34,7 @@ use runtime::timer;
 pub use check::{Fault, Violation};
 pub use failure::Failure;
 
-use limits::{DRAIN_MAX, FENCE_MAX, LOOK, PARTITIONS, START_MAX};
+use limits::{DRAIN_MAX, FENCE_MAX, LOOK, PARTITIONS, SETTLES_MAX, START_MAX};
 use load::{Load, Sent};
 use process::{Process, Site};
 use schedule::{Action, Round, Shape, Victims};
@@ -40,6 +44,9 @@ const OVERTAKEN: i32 = 75;
 
 /// The exit status of a pipeline that found no broker at its start.
 const UNREACHABLE: i32 = 69;
+
+/// What `dlq release` says when there is nothing to release.
+const NOBODY_WAITS: &str = "MS-3017";
 
 /// What a pipeline logs when its start is over.
 const RUNNING: &str = "pipeline runs";
@@ -113,6 +120,7 @@ struct Names {
     counts: String,
     sums: String,
     means: String,
+    strict: String,
     pipeline: String,
 }
 
@@ -125,13 +133,14 @@ impl Names {
             counts: name("counts"),
             sums: name("sums"),
             means: name("means"),
+            strict: name("strict"),
             pipeline: run,
         }
     }
 
     /// The file of the pipeline; with a table of the counts, where one is wanted.
     fn file(&self, edges: &str, runtime: &str, table: Option<&str>) -> String {
-        let Self { input, counts, sums, means, pipeline } = self;
+        let Self { input, counts, sums, means, strict, pipeline } = self;
         let table = table.map(|table| format!("\n    {table}")).unwrap_or_default();
         // The load stands still for seconds when the broker is killed; with the usual `idle` its
         // records would rightly count as late, and windows could not be compared.
@@ -142,15 +151,18 @@ edges: {edges}
 runtime: {runtime}
 source: {{ topic: {input}, idle: 1h }}
 tasks:
-  - {{ id: gate, type: forward, to: [seen, plus, mean] }}
+  - {{ id: gate, type: forward, to: [seen, plus, mean, pick] }}
   - {{ id: seen, type: count, to: counts }}
   - {{ id: plus, type: sum, field: n, add: 1, to: sums }}
   - {{ id: mean, type: average, value: n, window: 1s, to: means }}
+  - {{ id: pick, type: filter, where: 'n > coalesce(bad, 0)', on_error: dead_letter, to: strict }}
 sinks:
   counts:
     kafka: {{ topic: {counts} }}{table}
   sums: {{ kafka: {{ topic: {sums} }} }}
   means: {{ kafka: {{ topic: {means} }} }}
+  strict: {{ kafka: {{ topic: {strict} }} }}
+dead_letter: {{ topic: {pipeline}-letters }}
 "
         )
     }
@@ -166,10 +178,14 @@ sinks:
         client: &Client,
         oracle: &read::ByKey,
     ) -> Result<Vec<Violation>, Failure> {
-        let Self { counts, sums, means, .. } = self;
+        let Self { counts, sums, means, strict, pipeline, .. } = self;
         let mut violations = check::counts(counts, oracle, &read::topic(client, counts).await?);
         violations.extend(check::sums(sums, oracle, &read::topic(client, sums).await?));
         violations.extend(check::means(means, oracle, &read::topic(client, means).await?));
+        violations.extend(check::strict(strict, oracle, &read::topic(client, strict).await?));
+        let letters = format!("{pipeline}-letters");
+        let found = read::topic(client, &letters).await?;
+        violations.extend(check::letters(&letters, oracle, &found));
         Ok(violations)
     }
 }
@@ -201,6 +217,9 @@ pub async fn run(torture: Torture) -> Result<Report, Failure> {
     let rounds = schedule::rounds(seed, rounds, subject.victims());
     for (number, round) in (1..).zip(&rounds) {
         world.round(*round).await?;
+        if world.torture.subject.table().is_some() {
+            release(&world.site, world.at).await?;
+        }
         let (sent, acknowledged) = load.counts();
         let (of, action, after) = (rounds.len(), round.action, round.after_ms);
         println!(
@@ -315,6 +334,15 @@ impl World {
                 self.start_pipeline()
             }
             Action::Takeover { still_ms } => self.take_over(still_ms).await,
+            Action::Stillness { still_ms } => {
+                self.wait_until_running().await?;
+                if let Some(pipeline) = &self.pipeline {
+                    pipeline.pause()?;
+                    pause(still_ms).await;
+                    pipeline.resume()?;
+                }
+                Ok(())
+            }
         }
     }
 
@@ -340,7 +368,8 @@ impl World {
             return Ok(());
         }
         self.kill_pipeline()?;
-        run_to_the_ends(&self.site, self.at).await
+        run_to_the_ends(&self.site, self.at).await?;
+        settle(&self.site, self.at).await
     }
 
     async fn check(&self, client: &Client, sent: &Sent) -> Result<Vec<Violation>, Failure> {
@@ -367,6 +396,40 @@ async fn run_to_the_ends(site: &Site, at: SocketAddr) -> Result<(), Failure> {
     }
     let when = "the last run up to the ends".to_owned();
     Err(Failure::PipelineEnded { when, how: said(status), said: last.last_words() })
+}
+
+/// What came of a look at the keys that wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Released {
+    /// They go on.
+    Some,
+    /// There were none.
+    None,
+    /// Nobody knows: the broker was away, or the topics are not there yet.
+    Unknown,
+}
+
+/// Lets all keys go on that wait.
+async fn release(site: &Site, at: SocketAddr) -> Result<Released, Failure> {
+    let mut command = site.release(at)?;
+    let status = command.wait(START_MAX).await;
+    Ok(match status {
+        Some(status) if status.success() => Released::Some,
+        _ if command.has_said(NOBODY_WAITS) => Released::None,
+        _ => Released::Unknown,
+    })
+}
+
+/// Lets keys go on, and runs behind it, until nobody waits any more: each time up to the next bad
+/// record of the key.
+async fn settle(site: &Site, at: SocketAddr) -> Result<(), Failure> {
+    for _ in 0..SETTLES_MAX {
+        if release(site, at).await? == Released::None {
+            return Ok(());
+        }
+        run_to_the_ends(site, at).await?;
+    }
+    Err(Failure::Stuck { what: "keys still wait behind dead letters".to_owned() })
 }
 
 fn said(status: Option<std::process::ExitStatus>) -> String {

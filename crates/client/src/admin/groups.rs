@@ -198,7 +198,20 @@ impl Admin {
         group: &str,
         offsets: &[(&str, i32, i64)],
     ) -> Result<(), ClientError> {
-        commit(self, group, &Membership::none(), offsets).await
+        commit(self, group, &Membership::none(), (offsets, "")).await
+    }
+
+    /// As [`Admin::commit_offsets`], with what is kept beside each of them.
+    ///
+    /// # Errors
+    /// The coordinator's refusal.
+    pub async fn commit_offsets_with(
+        &self,
+        group: &str,
+        offsets: &[(&str, i32, i64)],
+        metadata: &str,
+    ) -> Result<(), ClientError> {
+        commit(self, group, &Membership::none(), (offsets, metadata)).await
     }
 
     /// Number of the broker that coordinates a group.
@@ -230,7 +243,7 @@ pub(crate) async fn commit(
     admin: &Admin,
     group: &str,
     membership: &Membership,
-    offsets: &[(&str, i32, i64)],
+    (offsets, metadata): (&[(&str, i32, i64)], &str),
 ) -> Result<(), ClientError> {
     let mut topics: BTreeMap<&str, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
     for (topic, partition, offset) in offsets {
@@ -238,7 +251,7 @@ pub(crate) async fn commit(
             partition_index: *partition,
             committed_offset: *offset,
             committed_leader_epoch: -1,
-            committed_metadata: Some(String::new()),
+            committed_metadata: Some(metadata.to_owned()),
         });
     }
     let topic = |(name, partitions): (&str, _)| OffsetCommitRequestTopic {

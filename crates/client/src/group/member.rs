@@ -313,7 +313,7 @@ pub(super) async fn commit_taken(
         .iter()
         .map(|((topic, partition), offset)| (topic.as_str(), *partition, *offset))
         .collect();
-    let committed = commit(&client.admin(), group, membership, &offsets).await;
+    let committed = commit(&client.admin(), group, membership, (&offsets, "")).await;
     if committed.is_err() {
         // What was taken meanwhile is newer and stays.
         let mut taken = taken.lock().expect("no holder of the positions panics");

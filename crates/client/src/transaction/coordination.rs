@@ -58,7 +58,21 @@ impl TransactionalProducer {
                 Err(error) => (ErrorCode::COORDINATOR_NOT_AVAILABLE, error),
             };
             self.act(code, &error).await?;
+            if code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION {
+                self.look_again(&slots).await;
+            }
             retry.pause(error).await.map_err(|error| self.doom(error))?;
+        }
+    }
+
+    /// Looks at topics again that the coordinator does not know: whoever watches the client's
+    /// picture of the cluster sees what has become of them.
+    async fn look_again(&self, slots: &BTreeSet<Slot>) {
+        let topics: BTreeSet<usize> = slots.iter().map(|slot| slot.topic).collect();
+        let names = topics.into_iter().map(|topic| self.machine.topic_name(topic));
+        let names: Vec<&str> = names.map(AsRef::as_ref).collect();
+        if let Err(error) = self.client.refresh(&names).await {
+            tracing::debug!(%error, "the cluster cannot be asked");
         }
     }
 
@@ -175,7 +189,7 @@ impl TransactionalProducer {
                 partition_index: *partition,
                 committed_offset: *offset,
                 committed_leader_epoch: -1,
-                committed_metadata: Some(String::new()),
+                committed_metadata: Some(self.options.offset_metadata.clone()),
             });
         }
         let topic = |(name, partitions): (&str, _)| TxnOffsetCommitRequestTopic {

@@ -290,7 +290,7 @@ impl World {
     fn request(&mut self, at: usize) {
         let Some(reign) = &mut self.actors[at].reign else { return };
         let rests = reign.machine.catalogue().jobs[JOB].goal == Goal::Paused;
-        let verb = match self.rng.below(400) {
+        let verb = match self.rng.below(60) {
             _ if rests && (self.is_peace || self.rng.below(20) == 0) => Verb::Resume,
             0 if !self.is_peace => Verb::Pause,
             1 if !self.is_peace && !rests => Verb::Restart,

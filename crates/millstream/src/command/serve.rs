@@ -11,9 +11,10 @@ use coordination::CoordinationError;
 use coordination::beat::Beat;
 use coordination::heart::{self, Voice};
 use coordination::limits::SLOTS_MAX;
-use coordination::node::Node;
+use coordination::node::{Node, check_cluster};
 use coordination::topics;
 use pipeline::cluster::{Candidate, Worker};
+use protocol::api::ApiKey;
 use runtime::boot::Executor;
 use runtime::shutdown::{self, Shutdown, Trigger};
 use runtime::signal::{Signals, Told};
@@ -141,11 +142,18 @@ fn serve(
 ) -> Result<Exit, Failure> {
     let slots = slots(roles, slots_wanted)?;
     let world = World::new();
-    let (node, _lock) = node(roles, args, &stage.settings, &world)?;
+    let (node, held) = node(roles, args, &stage.settings, &world)?;
     let executor = Executor::new(thread::parallelism()).map_err(|error| failed::machine(&error))?;
     executor.block_on(async {
         let mut signals = Signals::listen().map_err(|error| failed::machine(&error))?;
         let client = world.connect(&stage.settings, false).await?;
+        let client_failed = |error| failed::client(&error, &stage.settings);
+        // The leader's seat is held by transactions, and what it agrees on is kept in them.
+        client.require(ApiKey::InitProducerId).await.map_err(client_failed)?;
+        if held.is_some() {
+            let dir = data_dir(&stage.settings).join(folder(roles));
+            belongs(&client, &dir).map_err(|error| coordination_failed(&error, stage))?;
+        }
         topics::prepare(&client).await.map_err(|error| coordination_failed(&error, stage))?;
         let is_candidate = roles.contains(&Role::Jobmanager);
         let beat = Beat { is_candidate, slots, ..Beat::of(&node, VERSION) };
@@ -255,6 +263,14 @@ fn node(
     node.map(|node| (node, held)).map_err(|error| node_failed(&error))
 }
 
+/// A node whose id is kept in a folder stays in the cluster that it has joined with it.
+fn belongs(client: &Client, dir: &Path) -> Result<(), CoordinationError> {
+    match &client.cluster().cluster_id {
+        Some(id) => check_cluster((&RealDisk, dir), id),
+        None => Ok(()),
+    }
+}
+
 /// Nodes of different roles may share a data folder, and each has an id of its own in it.
 fn folder(roles: &[Role]) -> &'static str {
     let has = |role| roles.contains(&role);
@@ -318,6 +334,12 @@ pub(crate) fn coordination_failed(error: &CoordinationError, stage: &Stage) -> F
                 .help("delete the topic while no node runs; the next node makes it anew")
         }
         CoordinationError::Folder { .. } | CoordinationError::BadId { .. } => node_failed(error),
+        CoordinationError::OtherCluster { path, .. } => {
+            Failure::new(Exit::Configuration, codes::OTHER_CLUSTER, what)
+                .fact(format!("kept in {}", path.display()))
+                .help("point to the node's own cluster with `-b host:port`")
+                .help("take another folder with --data DIR, or a name of its own with --id")
+        }
         CoordinationError::TooLarge { .. } => {
             Failure::new(Exit::Failed, codes::PIPELINE_FILE, what)
         }

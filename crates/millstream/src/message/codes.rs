@@ -113,6 +113,11 @@ codes! {
         "A changelog or the plan topic of the pipeline holds what was not written by it, was \
          written by a newer Millstream, or cannot be read to its end because a transaction hangs \
          in it. The message names the topic.";
+    GROUP_SHARED = "MS-3007", "two pipelines use one group",
+        "The positions of the group were committed by another pipeline. Each of the two would go \
+         on where the other one stopped, and so see only part of the data. A pipeline marks the \
+         offsets that it commits with its name. Name another group with `group:` at the source; \
+         or, if the other pipeline is not to run again, let `millstream pipeline reset` forget it.";
     TOPIC_UNFIT = "MS-3008", "a topic does not fit the pipeline",
         "A topic that the pipeline reads or keeps state in is missing or has a number of \
          partitions that does not fit: a key must meet itself in one task.";
@@ -172,6 +177,34 @@ codes! {
          program asked for it. Nothing was changed. `__ms.beats`, `__ms.requests` and \
          `__ms.answers` may be deleted while no node runs; `__ms.cluster` holds the pipelines, \
          which must then be applied again.";
+    TOPIC_GONE = "MS-3050", "a topic was deleted while the pipeline ran",
+        "A topic that the pipeline reads or writes was deleted, or was deleted and made again: \
+         another topic of that name has other records at the same offsets. What was committed \
+         before stays. The next start makes a missing topic anew, reads sources from where they \
+         begin, and goes on with the state that there is.";
+    TOPIC_LOST = "MS-3051", "a topic is gone that held state or records",
+        "The pipeline has read its sources up to its positions, and what it made of that is gone: \
+         the changelog of a task, or a topic between two tasks. Going on would give wrong results \
+         without a word. `millstream pipeline reset FILE` lets it begin anew, and with --task ID \
+         only that task begins with empty state.";
+    NO_TRANSACTIONS = "MS-3052", "the broker has no transactions",
+        "Results, state and positions are one transaction, and job managers keep what they agree \
+         on in transactions. The broker does not speak the requests for that (InitProducerId and \
+         those that follow). Apache Kafka does since 0.11, and so does `millstream up`. Nothing \
+         was read or written.";
+    TRANSACTION_TIMEOUT = "MS-3053", "the broker allows only shorter transactions",
+        "A transaction of a pipeline may stay open for 10 seconds before the broker aborts it, \
+         and the broker's transaction.max.timeout.ms is less than that (Kafka's usual value is \
+         15 minutes). Nothing was read or written.";
+    CLOCKS_APART = "MS-3054", "the clocks of the machines are minutes apart",
+        "A node of the cluster has another time than the log. Nothing is lost by it: who is there \
+         and who leads follows from the order of the log. But records that are stamped there have \
+         the wrong time, so windows put them elsewhere or leave them out as late. Set the clock, \
+         best with NTP. This is a warning.";
+    OTHER_CLUSTER = "MS-3055", "the node belongs to another cluster",
+        "The data folder keeps the id of the node and of the cluster that it has joined, and the \
+         log at this address has another id: it is another cluster, or its data was deleted. Use \
+         the address of the cluster, another folder (--data), or a name of its own (--id).";
     PORT_TAKEN = "MS-5001", "the port is taken",
         "Another process listens on it; the message names it where the system tells. Stop it, \
          use it (-b host:port), or listen elsewhere (--listen 127.0.0.1:0 takes a free port).";

@@ -2,10 +2,20 @@
 
 use broker::Error as BrokerError;
 use client::ClientError;
+use protocol::api::ApiKey;
 use protocol::error_code::ErrorCode;
 
 use super::{Exit, Failure, codes};
 use crate::config::Settings;
+
+/// What a broker speaks that has transactions.
+const TRANSACTIONS: [ApiKey; 5] = [
+    ApiKey::InitProducerId,
+    ApiKey::AddPartitionsToTxn,
+    ApiKey::AddOffsetsToTxn,
+    ApiKey::TxnOffsetCommit,
+    ApiKey::EndTxn,
+];
 
 /// A broker that does not start.
 pub(crate) fn broker(error: &BrokerError) -> Failure {
@@ -99,8 +109,20 @@ pub(crate) fn client(error: &ClientError, settings: &Settings) -> Failure {
             }
             failure.fact(format!("the log holds {log_start} to {high_watermark}"))
         }
+        ClientError::Unsupported { api } if TRANSACTIONS.contains(api) => {
+            Failure::new(Exit::Failed, codes::NO_TRANSACTIONS, "the broker has no transactions")
+                .fact(format!("{what}; nothing was read or written"))
+                .fact(source_of_brokers(settings))
+                .help("point to a broker that has them with `-b host:port`: Kafka since 0.11 does")
+        }
         ClientError::Unsupported { .. } => Failure::new(Exit::Failed, codes::UNSUPPORTED, what),
         ClientError::Record { .. } => Failure::new(Exit::Failed, codes::DAMAGED_BATCH, what),
+        ClientError::Refused { code, .. } if *code == ErrorCode::INVALID_TRANSACTION_TIMEOUT => {
+            let told = "the broker allows only transactions that are shorter than ours";
+            Failure::new(Exit::Failed, codes::TRANSACTION_TIMEOUT, told)
+                .fact(format!("{what}; nothing was read or written"))
+                .help("set transaction.max.timeout.ms on the broker to 10000 or more")
+        }
         ClientError::Refused { code, .. } => refused(*code, what),
         _ => Failure::new(Exit::Failed, codes::REFUSED, what),
     }
@@ -142,8 +164,6 @@ fn source_of_brokers(settings: &Settings) -> String {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use protocol::api::ApiKey;
 
     use super::*;
 

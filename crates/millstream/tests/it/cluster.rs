@@ -190,3 +190,17 @@ fn a_cluster_of_another_version_is_refused() {
         assert!(ended.messages.contains("led by Millstream 9.9.9"), "{}", ended.messages);
     }
 }
+
+#[test]
+fn what_nobody_answers_is_carried_out_by_the_job_manager_that_comes() {
+    let log = Log::start();
+    log.ok(&["topic", "create", "in", "-p", "2"]);
+    let on = |words: &[&str]| run(&[words, &["-b", &log.address][..]].concat());
+    let ended = on(&["pipeline", "apply", &file(&log.folder, FILE)]);
+    assert_eq!(refusal(&ended), (Some(124), "error[MS-3014]"), "{}", ended.messages);
+    assert!(ended.messages.contains("help: start one with `millstream jobmanager`"));
+    let told = run(&["explain", "MS-3014"]);
+    assert!(told.output.contains("within the hour"), "{}", told.output);
+    let _manager = Node::start(&log, "jobmanager", "jm");
+    wait_for(&log, |it| it["pipeline"] == "orders" && it["state"] == "waiting");
+}

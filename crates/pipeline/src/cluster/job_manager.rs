@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use base::clock::Clock;
 use base::rng::Random;
-use client::Client;
+use client::{Client, ClientError};
 use coordination::CoordinationError;
-use coordination::beat::PROTOCOL;
+use coordination::beat::{Beat, PROTOCOL};
 use coordination::catalogue::{Catalogue, Entry, FORMAT, Identity, Job};
 use coordination::election::Election;
 use coordination::heart::Voice;
@@ -23,6 +23,7 @@ use coordination::request::{Answer, Ask, Kind, Reply, Request};
 use coordination::roll::Roll;
 use coordination::seat::{Seat, Sitting, next_request};
 use coordination::topics::{BEATS, CLUSTER, REQUESTS};
+use protocol::error_code::ErrorCode;
 use runtime::shutdown::Shutdown;
 use runtime::timer;
 use topology::plan::Plan;
@@ -47,6 +48,8 @@ pub struct Candidate {
     requests: VecDeque<(Request, i64)>,
     /// Plans of jobs, by the run of the job.
     plans: BTreeMap<String, (u64, Arc<Plan>)>,
+    /// Starts of nodes, by id, whose clock is apart and was told of.
+    apart: BTreeMap<String, u64>,
 }
 
 impl std::fmt::Debug for Candidate {
@@ -75,6 +78,7 @@ impl Candidate {
             catalogue: Catalogue::default(),
             requests: VecDeque::new(),
             plans: BTreeMap::new(),
+            apart: BTreeMap::new(),
         }
     }
 
@@ -106,6 +110,10 @@ impl Candidate {
                     reader.remove(REQUESTS);
                 }
                 Ok(None) => {}
+                Err(error) if is_final(&error) => {
+                    self.voice.leave();
+                    return Err(error);
+                }
                 Err(error) => {
                     warn!(%error, "the seat was not won");
                     timer::sleep(Duration::from_millis(READ_WAIT_MS_MAX)).await;
@@ -136,6 +144,7 @@ impl Candidate {
                     self.catalogue.apply(entry);
                 }
                 Word::Beat(beat) => {
+                    self.compare_clocks(&beat);
                     let is_own = self.roll.take(beat.clone());
                     self.election.hear(&beat, is_own);
                 }
@@ -156,6 +165,16 @@ impl Candidate {
             return Err(CoordinationError::TakenOver { node, host, pid });
         }
         Ok(())
+    }
+
+    /// Tells once of each start of a node that its clock is apart. One beat alone may have waited.
+    fn compare_clocks(&mut self, beat: &Beat) {
+        let Some(apart_ms) = beat.apart_ms() else { return };
+        let before = self.roll.node(&beat.node).map(|heard| &heard.beat);
+        let was_apart = before.is_some_and(|it| it.nonce == beat.nonce && it.apart_ms().is_some());
+        if was_apart && self.apart.insert(beat.node.clone(), beat.nonce) != Some(beat.nonce) {
+            warn!(node = beat.node, host = beat.host, apart_ms, "the node's clock is apart");
+        }
     }
 
     /// Leads until the seat is lost.
@@ -337,6 +356,17 @@ impl Candidate {
     }
 }
 
+/// Whether the broker will never give the seat to anybody like us.
+fn is_final(error: &CoordinationError) -> bool {
+    match error {
+        CoordinationError::Client(ClientError::Unsupported { .. }) => true,
+        CoordinationError::Client(error) => {
+            error.code() == Some(ErrorCode::INVALID_TRANSACTION_TIMEOUT)
+        }
+        _ => false,
+    }
+}
+
 /// What a look at the plan topic means for a step; only a log that may come back ends a reign.
 fn outcome_of(
     found: Result<Found, EngineError>,
@@ -374,6 +404,7 @@ fn refused(error: &PrepareError) -> Reply {
         PrepareError::Engine(EngineError::Partitions { .. } | EngineError::NoSource { .. }) => {
             Kind::TopicUnfit
         }
+        PrepareError::Engine(EngineError::TopicLost { .. }) => Kind::TopicLost,
         PrepareError::Engine(_) => Kind::Log,
     };
     let reason = match kind {

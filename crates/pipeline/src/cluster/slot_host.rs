@@ -19,13 +19,14 @@ use super::moves::{self, Moves};
 use super::prepare;
 use super::rooms::Rooms;
 use crate::engine::EngineError;
+use crate::engine::guard::{self, Known};
 use crate::engine::host::{Host, Opened};
 use crate::engine::restore::Progress;
 use crate::engine::room::Room;
 use crate::engine::slot::{Order, SlotEnd};
 use crate::engine::view::SlotView;
 use crate::engine::writer::Writer;
-use crate::limits::DRAIN_MS_MAX;
+use crate::limits::{DRAIN_MS_MAX, SLOT_WAIT_MS_MAX};
 
 /// What a slot works with.
 #[derive(Debug, Clone)]
@@ -89,7 +90,7 @@ impl Held {
         let running = task::spawn("granted slot", async move {
             let _holding = holding;
             wait_for(before, &granted).await;
-            let end = work(&place, &job_of, (&granted, following), &told).await;
+            let end = Box::pin(work(&place, &job_of, (&granted, following), &told)).await;
             lock(&told).phase = end;
         });
         Self { job: job.name.clone(), grant: grant.clone(), shared, wanted, ended, running }
@@ -206,10 +207,17 @@ async fn work(
         shown.view = Some(opened.view);
     }
     tracing::info!(job = job.name, slot = grant.slot, since = grant.since, "slot runs");
+    let known = Known::of(&place.client, &plan);
     let end = runtime::select! {
         end = opened.slot.run() => end,
         error = moves.follow(moves::own(grant)) => return phase_of(&error),
+        gone = gone(known.clone(), &place.client) => return phase_of(&gone),
     };
+    if let SlotEnd::Lost(_) | SlotEnd::OutOfRange(_) = &end
+        && let Ok(Some(gone)) = known.gone(&place.client).await
+    {
+        return phase_of(&gone);
+    }
     match end {
         SlotEnd::Stopped => Phase::Ended { reason: "stopped".to_owned() },
         SlotEnd::Failed(failure) => Phase::Failed { reason: failure.to_string() },
@@ -218,6 +226,18 @@ async fn work(
         SlotEnd::OutOfRange(error) => Phase::Failed { reason: error.to_string() },
         SlotEnd::TooLarge(reason) => Phase::Failed { reason },
         SlotEnd::State(trouble) => Phase::Failed { reason: EngineError::from(trouble).to_string() },
+    }
+}
+
+/// Returns when a topic of the job is gone or another one than it was.
+async fn gone(mut known: Known, client: &Client) -> EngineError {
+    loop {
+        if known.is_in_doubt(client)
+            && let Ok(Some(gone)) = known.gone(client).await
+        {
+            return gone;
+        }
+        timer::sleep(Duration::from_millis(SLOT_WAIT_MS_MAX)).await;
     }
 }
 
@@ -258,10 +278,12 @@ pub(super) fn tell_restored(job: &Job, grant: &Grant, progress: &Progress) {
 /// A writer with the identity of the grant: nobody is fenced by it.
 fn writer(place: &Place, job: &Job, grant: &Grant) -> Result<Writer, ClientError> {
     let Some(identity) = grant.identity else {
-        return Ok(Writer::at_least_once(&place.client));
+        return Ok(Writer::at_least_once(&place.client, guard::owner(&job.name)));
     };
     let id = transactional_id(&job.name, &grant.worker, grant.slot);
-    let mut producer = place.client.transactional(TransactionalOptions::new(&id));
+    let offset_metadata = guard::owner(&job.name);
+    let options = TransactionalOptions { offset_metadata, ..TransactionalOptions::new(&id) };
+    let mut producer = place.client.transactional(options);
     producer.adopt(ProducerIdentity { id: identity.id, epoch: identity.epoch })?;
     Ok(Writer::ExactlyOnce(Box::new(producer)))
 }

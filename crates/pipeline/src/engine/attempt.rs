@@ -7,6 +7,7 @@ use std::time::Duration;
 use client::ClientError;
 use client::admin::OffsetAt;
 use client::options::{Isolation, TransactionalOptions};
+use protocol::api::ApiKey;
 use runtime::channel::{self, Sender, WatchReceiver, WatchSender};
 use runtime::task::{self, Task as RunningTask};
 use runtime::timer;
@@ -15,6 +16,7 @@ use topology::spec::Delivery;
 use tracing::info;
 
 use super::error::EngineError;
+use super::guard::{self, Known};
 use super::host::Host;
 use super::ledger::{self, Ledger, transactional_id};
 use super::runner::{Mode, Shared};
@@ -48,6 +50,11 @@ impl<'a> Attempt<'a> {
         is_first: bool,
     ) -> Result<(), EngineError> {
         shared.enter("starting");
+        // Also without transactions: the claim is written by an idempotent producer.
+        shared.client.require(ApiKey::InitProducerId).await?;
+        if !is_first && let Some(gone) = shared.known().gone(&shared.client).await? {
+            return Err(gone);
+        }
         let counts = topics::prepare(&shared.client, &shared.plan).await?;
         claim(shared, is_first).await?;
         let mut attempt =
@@ -57,14 +64,11 @@ impl<'a> Attempt<'a> {
         match result {
             Err(EngineError::Fenced { by: None }) => Err(fenced(shared).await),
             // Whoever took the pipeline over may have deleted what was just being read.
-            Err(error @ (EngineError::Client(_) | EngineError::OutOfRange(_)))
-                if !error.may_pass() =>
-            {
-                match fenced(shared).await {
-                    found @ EngineError::Fenced { by: Some(_) } => Err(found),
-                    _ => Err(error),
-                }
-            }
+            Err(
+                error @ (EngineError::Client(_)
+                | EngineError::OutOfRange(_)
+                | EngineError::TopicGone { .. }),
+            ) if !error.may_pass() => Err(told(shared, error).await),
             result => result,
         }
     }
@@ -72,6 +76,7 @@ impl<'a> Attempt<'a> {
     async fn work(&mut self, mut stopped: WatchReceiver<bool>) -> Result<(), EngineError> {
         self.start_slots().await?;
         self.start_feeders();
+        self.note_topics();
         self.shared.enter("running");
         info!(pipeline = %self.shared.plan.pipeline, slots = self.slots.len(), "pipeline runs");
         let (deadline_ms, close_windows) = match self.shared.mode {
@@ -156,8 +161,23 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    /// Notes what the topics are: later attempts and looks compare with it.
+    fn note_topics(&self) {
+        let mut known = self.shared.known.lock().expect("no holder of the known topics panics");
+        if known.is_empty() {
+            *known = Known::of(&self.shared.client, &self.shared.plan);
+        }
+    }
+
     /// Whether everything still runs; the end of what does not.
     async fn check(&mut self) -> Result<(), EngineError> {
+        let is_in_doubt = {
+            let known = self.shared.known.lock();
+            known.expect("no holder of the known topics panics").is_in_doubt(&self.shared.client)
+        };
+        if is_in_doubt && let Some(gone) = self.shared.known().gone(&self.shared.client).await? {
+            return Err(gone);
+        }
         if let Some(at) = self.slots.iter().position(RunningTask::is_finished) {
             let slot = self.slots.remove(at);
             self.orders.remove(at);
@@ -317,10 +337,12 @@ impl<'a> Attempt<'a> {
 /// What a slot writes with; with transactions, whoever had its id is fenced now.
 async fn writer(shared: &Shared, slot: u32) -> Result<Writer, ClientError> {
     if shared.plan.delivery == Delivery::AtLeastOnce {
-        return Ok(Writer::at_least_once(&shared.client));
+        return Ok(Writer::at_least_once(&shared.client, guard::owner(&shared.plan.pipeline)));
     }
     let id = transactional_id(&shared.plan.pipeline, &shared.claimant.worker, slot);
-    let mut producer = shared.client.transactional(TransactionalOptions::new(&id));
+    let offset_metadata = guard::owner(&shared.plan.pipeline);
+    let options = TransactionalOptions { offset_metadata, ..TransactionalOptions::new(&id) };
+    let mut producer = shared.client.transactional(options);
     producer.init().await?;
     Ok(Writer::ExactlyOnce(Box::new(producer)))
 }
@@ -381,6 +403,18 @@ async fn check_claim(shared: &Shared) -> Result<(), EngineError> {
 
 fn is_newest(shared: &Shared, ledger: &Ledger) -> bool {
     ledger.newest.as_ref().is_some_and(|claim| claim.nonce == shared.claimant.nonce)
+}
+
+/// What is behind an error of the log that does not pass: somebody who took the pipeline over, or
+/// a topic that is gone.
+async fn told(shared: &Shared, error: EngineError) -> EngineError {
+    match fenced(shared).await {
+        found @ EngineError::Fenced { by: Some(_) } => found,
+        _ => match shared.known().gone(&shared.client).await {
+            Ok(Some(gone)) => gone,
+            Ok(None) | Err(_) => error,
+        },
+    }
 }
 
 /// Tells by whom this process was fenced.

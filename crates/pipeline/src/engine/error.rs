@@ -36,6 +36,27 @@ pub enum EngineError {
         /// How many it should have.
         expected: i32,
     },
+    /// The positions of a group were committed by another pipeline.
+    GroupShared {
+        /// The group.
+        group: String,
+        /// The other pipeline.
+        owner: String,
+    },
+    /// A topic was deleted while the pipeline ran, and perhaps made again.
+    TopicGone {
+        /// The topic.
+        topic: String,
+    },
+    /// A topic of the pipeline is missing, and its positions say that there was something in it.
+    TopicLost {
+        /// The topic.
+        topic: String,
+        /// What it held.
+        holds: String,
+        /// The group of the positions.
+        group: String,
+    },
     /// A source topic does not exist and nothing here fills it.
     NoSource {
         /// The topic.
@@ -116,6 +137,16 @@ impl fmt::Display for EngineError {
             Self::Partitions { topic, found, expected } => {
                 write!(f, "topic {topic} has {found} partitions where {expected} are needed")
             }
+            Self::GroupShared { group, owner } => write!(
+                f,
+                "two pipelines use group `{group}`, and its positions are those of `{owner}`"
+            ),
+            Self::TopicGone { topic } => {
+                write!(f, "topic {topic} was deleted while the pipeline ran")
+            }
+            Self::TopicLost { topic, holds, .. } => {
+                write!(f, "topic {topic} is gone, and with it {holds}")
+            }
             Self::NoSource { topic } => write!(f, "source topic {topic} does not exist"),
             Self::PlanChanged(changes) => {
                 f.write_str("the file has changed in ways that stored state cannot follow:")?;
@@ -178,6 +209,9 @@ impl EngineError {
             // became of its transaction, and reads the committed offsets.
             Self::Client(ClientError::Fatal { .. }) => true,
             Self::Client(error) => error.is_retriable(),
+            // Nobody has claimed the pipeline since: whoever fenced us came too late himself, or
+            // the broker gave up a transaction that had been open for too long.
+            Self::Fenced { by: None } => true,
             _ => false,
         }
     }

@@ -18,6 +18,7 @@ use topology::spec::Start;
 
 use super::code::StageCode;
 use super::error::EngineError;
+use super::guard;
 use super::parking;
 use super::purge::Purge;
 use super::restore::{Aids, Progress, restore};
@@ -227,6 +228,11 @@ impl Host<'_> {
             .flat_map(|it| places_of(&it.topic).map(|partition| (it.topic.as_str(), partition)))
             .collect();
         let committed = admin.committed_offsets(&code.stage.group, Some(&places), true).await?;
+        guard::check_owner(&self.plan.pipeline, &code.stage.group, committed.values())?;
+        // A group that the file names may be named by another file too: whose it is stands there
+        // from the start.
+        let own = format!("ms.{}.", self.plan.pipeline);
+        let is_named = !code.stage.group.starts_with(&own);
         let mut positions = Places::new();
         let mut chosen = Places::new();
         for (place, found) in committed {
@@ -251,7 +257,7 @@ impl Host<'_> {
             let found = admin.list_offsets(&new, at, Isolation::ReadUncommitted).await?;
             let found = found.into_iter().map(|(place, it)| (place, it.offset));
             let found: Places = found.collect();
-            if at == OffsetAt::Latest {
+            if at == OffsetAt::Latest || is_named {
                 chosen.extend(found.clone());
             }
             positions.extend(found);

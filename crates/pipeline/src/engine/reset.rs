@@ -28,6 +28,9 @@ pub struct Reset {
     pub repeated: Vec<String>,
     /// Who ran the pipeline last; if it still runs, it is fenced and ends.
     pub last: Option<Claim>,
+    /// Whether the plan record knows of state that it is not to know of afterwards, also where
+    /// its topic is gone already.
+    pub is_known: bool,
     /// What the plan record says afterwards.
     outline: Outline,
 }
@@ -36,7 +39,7 @@ impl Reset {
     /// Whether there is nothing to be forgotten.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.topics.is_empty() && self.groups.is_empty()
+        self.topics.is_empty() && self.groups.is_empty() && !self.is_known
     }
 
     /// Looks at what a reset of the pipeline, or of one task, would do; changes nothing.
@@ -68,6 +71,8 @@ impl Reset {
             let known: BTreeSet<String> = groups.into_iter().map(|it| it.group).collect();
             reset.groups.retain(|group| known.contains(group));
         }
+        reset.is_known = ledger.newest.is_some()
+            && before.stores.keys().any(|task| !reset.outline.stores.contains_key(task));
         reset.last = ledger.newest;
         Ok(reset)
     }
@@ -148,6 +153,7 @@ fn of_task(before: &Outline, now: &Outline, task: &str) -> Result<Reset, EngineE
         groups: Vec::new(),
         repeated: Vec::new(),
         last: None,
+        is_known: false,
         outline,
     })
 }
@@ -172,6 +178,7 @@ fn of_all(before: &Outline, now: Outline, plan: &Plan) -> Reset {
         groups: stages.into_keys().cloned().collect(),
         repeated: with_role(TopicRole::Sink).collect(),
         last: None,
+        is_known: false,
         outline: now,
     }
 }

@@ -21,6 +21,7 @@ use tracing::{info, warn};
 
 use super::attempt::Attempt;
 use super::error::EngineError;
+use super::guard::Known;
 use super::ledger::Claimant;
 use super::restore::Progress;
 use super::room::Room;
@@ -81,10 +82,17 @@ pub(crate) struct Shared {
     pub(crate) room: Room,
     /// How far the last start has come with rebuilding its state.
     pub(crate) restore: Arc<Progress>,
+    /// The topics as they were when the pipeline first ran.
+    pub(crate) known: Mutex<Known>,
     phase: Mutex<(&'static str, u64)>,
 }
 
 impl Shared {
+    /// The topics as they were when the pipeline first ran.
+    pub(crate) fn known(&self) -> Known {
+        self.known.lock().expect("no holder of the known topics panics").clone()
+    }
+
     pub(crate) fn enter(&self, phase: &'static str) {
         self.phase.lock().expect("no holder of the phase panics").0 = phase;
     }
@@ -166,6 +174,7 @@ impl Engine {
             state: options.state,
             room,
             restore: Arc::default(),
+            known: Mutex::default(),
             phase: Mutex::new(("starting", 0)),
         });
         let (stop, stopped) = channel::watch(false);

@@ -7,6 +7,7 @@ use client::{Client, ClientError};
 use topology::plan::{Partitions, Plan, TopicPlan};
 
 use super::error::EngineError;
+use super::guard;
 
 /// Count of partitions by topic.
 pub(crate) type Counts = BTreeMap<String, i32>;
@@ -14,20 +15,22 @@ pub(crate) type Counts = BTreeMap<String, i32>;
 /// Makes what is missing and tells how many partitions each topic has.
 ///
 /// # Errors
-/// The log's; a topic that has too few partitions for what depends on it.
+/// The log's; a topic that has too few partitions for what depends on it, or is gone although
+/// something was in it.
 pub(crate) async fn prepare(client: &Client, plan: &Plan) -> Result<Counts, EngineError> {
     let mut counts = existing(client, plan).await?;
+    guard::check_lost(client, plan, &counts).await?;
     // Topics that take their number from others come after those.
     let (fixed, following): (Vec<_>, Vec<_>) =
         plan.topics.iter().partition(|(_, topic)| matches!(topic.partitions, Partitions::Count(_)));
     for (name, topic) in fixed.into_iter().chain(in_order(following)) {
-        let wanted = wanted(topic, &counts);
         if let Some(found) = counts.get(name).copied() {
-            fits(name, topic, found, wanted)?;
+            check_state(name, found, topic, &counts)?;
             continue;
         }
+        let wanted = as_before(name, plan, &counts).unwrap_or_else(|| wanted(topic, &counts));
         let count = create(client, name, topic, wanted).await?;
-        fits(name, topic, count, wanted)?;
+        check_state(name, count, topic, &counts)?;
         counts.insert(name.clone(), count);
     }
     check_copartitions(plan, &counts)?;
@@ -72,12 +75,37 @@ fn wanted(topic: &TopicPlan, counts: &Counts) -> i32 {
     }
 }
 
-/// A topic that follows others has a partition for each of theirs.
-fn fits(name: &str, topic: &TopicPlan, found: i32, expected: i32) -> Result<(), EngineError> {
-    if matches!(topic.partitions, Partitions::AsMostOf(_)) && found < expected {
-        return Err(EngineError::Partitions { topic: name.to_owned(), found, expected });
+/// What is kept by key has as many partitions as what the keys come from: with more or fewer, a
+/// key would look for its state in another one.
+fn check_state(
+    name: &str,
+    found: i32,
+    topic: &TopicPlan,
+    counts: &Counts,
+) -> Result<(), EngineError> {
+    let Partitions::AsMostOf(others) = &topic.partitions else { return Ok(()) };
+    let wanted = wanted(topic, counts);
+    if found < wanted {
+        let topic = name.to_owned();
+        return Err(EngineError::Partitions { topic, found, expected: wanted });
     }
-    Ok(())
+    let widest = others.iter().find(|other| counts.get(*other) == Some(&wanted));
+    match widest {
+        Some(widest) if found > wanted => {
+            let topic = widest.clone();
+            Err(EngineError::Partitions { topic, found: wanted, expected: found })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The number of partitions of a topic that is missing and had state kept by its keys.
+fn as_before(name: &str, plan: &Plan, counts: &Counts) -> Option<i32> {
+    let kept = plan.topics.iter().filter(|(_, topic)| match &topic.partitions {
+        Partitions::AsMostOf(others) => others.iter().any(|other| other == name),
+        Partitions::Count(_) => false,
+    });
+    kept.filter_map(|(kept, _)| counts.get(kept)).max().copied()
 }
 
 /// Makes a topic; tells how many partitions it has.
@@ -149,9 +177,10 @@ mod tests {
             assert_eq!(create(&client, "t", &three, 3).await.unwrap(), 3);
             let found = create(&client, "t", &eight, 8).await.unwrap();
             assert_eq!(found, 3);
-            assert!(fits("t", &eight, found, 8).is_ok());
-            let follows = of(Partitions::AsMostOf(Vec::new()));
-            let unfit = fits("t", &follows, found, 8);
+            let counts = BTreeMap::from([("in".to_owned(), 8)]);
+            assert!(check_state("t", found, &eight, &counts).is_ok());
+            let follows = of(Partitions::AsMostOf(vec!["in".to_owned()]));
+            let unfit = check_state("t", found, &follows, &counts);
             assert!(matches!(unfit, Err(EngineError::Partitions { found: 3, expected: 8, .. })));
             drop(client);
             broker.halt().await;

@@ -45,6 +45,8 @@ pub(crate) struct Plain {
     /// Whether something was handed on since the last commit.
     is_dirty: bool,
     offsets: BTreeMap<String, BTreeMap<(String, i32), i64>>,
+    /// What is kept beside each offset: whose it is.
+    owner: String,
 }
 
 struct Waiting {
@@ -57,8 +59,8 @@ struct Waiting {
 }
 
 impl Writer {
-    /// A writer without transactions.
-    pub(crate) fn at_least_once(client: &Client) -> Self {
+    /// A writer without transactions; `owner` is kept beside each offset that it commits.
+    pub(crate) fn at_least_once(client: &Client, owner: String) -> Self {
         Self::AtLeastOnce(Plain {
             client: client.clone(),
             producer: client.producer(ProducerOptions::default()),
@@ -67,6 +69,7 @@ impl Writer {
             waiting: Vec::new(),
             is_dirty: false,
             offsets: BTreeMap::new(),
+            owner,
         })
     }
 
@@ -280,7 +283,7 @@ impl Plain {
                 .map(|((topic, partition), next)| (topic.as_str(), *partition, *next))
                 .collect();
             if !offsets.is_empty() {
-                admin.commit_offsets(&group, &offsets).await?;
+                admin.commit_offsets_with(&group, &offsets, &self.owner).await?;
             }
         }
         Ok(())

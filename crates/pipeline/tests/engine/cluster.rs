@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::clock::{Clock, SystemClock};
+use base::clock::{Clock, ManualClock, SystemClock};
 use base::rng::{Random, SystemRandom};
 use client::Client;
 use client::admin::TopicSpec;
@@ -25,7 +25,9 @@ use runtime::task::{self, Task};
 use runtime::timer;
 use testkit::broker::TestBroker;
 
-use crate::harness::{Sent, check, connect, each_record, plan, produce, read, start, values};
+use crate::harness::{
+    Sent, check, connect_as_program, each_record, plan, produce, read, start, values,
+};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -61,7 +63,7 @@ impl Member {
     }
 
     async fn start(broker: &TestBroker, id: &str, slots: u32) -> Self {
-        let client = connect(broker).await;
+        let client = connect_as_program(broker).await;
         topics::prepare(&client).await.unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let node = Node {
@@ -472,5 +474,63 @@ fn tasks_move_with_their_state_while_the_slots_that_stay_run_on() {
         for member in [first, second, manager] {
             member.stop().await;
         }
+    });
+}
+
+#[test]
+fn who_is_there_is_seen_by_the_logs_clock_also_by_somebody_whose_own_is_minutes_wrong() {
+    check(async |broker, client| {
+        let worker = Member::worker(broker, "tm-1").await;
+        let now_ms = SystemClock::new().unix_ms();
+        let deadline = timer::now() + PATIENCE;
+        let seen = async |apart_ms: i64| {
+            let clock = ManualClock::at(SystemClock::new().unix_ms() - apart_ms);
+            reader::present(client, &clock, 4_000).await.unwrap()
+        };
+        while seen(0).await.beats.is_empty() {
+            assert!(timer::now() < deadline, "nobody beats");
+            timer::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(seen(0).await.apart_ms, None);
+        for apart_ms in [300_000, -300_000] {
+            let found = seen(apart_ms).await;
+            assert_eq!(found.beats.keys().collect::<Vec<_>>(), ["tm-1"]);
+            let told = found.apart_ms.unwrap();
+            assert!((told - apart_ms).abs() < 10_000, "{told}");
+            let beat = &found.beats["tm-1"];
+            assert!(beat.sent_ms >= now_ms && beat.logged_ms >= now_ms, "{beat:?}");
+            assert_eq!(beat.apart_ms(), None);
+        }
+        worker.stop().await;
+    });
+}
+
+#[test]
+fn a_topic_that_is_deleted_under_a_job_ends_it_and_says_so() {
+    check(async |broker, client| {
+        make_topics(client).await;
+        let manager = Member::manager(broker, "jm-1").await;
+        let worker = Member::worker(broker, "tm-1").await;
+        assert!(matches!(apply(client, FILE).await, Reply::Done { .. }));
+        feed(client, 0).await;
+        check_counts(client, 1).await;
+        client.admin().delete_topics(&["counts"]).await.unwrap();
+        feed(client, 1).await;
+        let failed = wait_for(client, "the job has failed", |it| {
+            it.jobs.get("mill").is_some_and(|job| job.goal == Goal::Failed)
+        });
+        let note = failed.await.jobs["mill"].note.clone().unwrap();
+        assert_eq!(note, "topic counts was deleted while the pipeline ran");
+        // Applied again it makes what is missing, and goes on with its state.
+        assert!(matches!(apply(client, FILE).await, Reply::Done { .. }));
+        feed(client, 2).await;
+        wait_for_results(client, 40).await;
+        let found = read(client, "counts").await;
+        for key in 0..20 {
+            let expected = ["{\"count\":2}", "{\"count\":3}"];
+            assert_eq!(values(&found, &format!("k{key}")), expected, "k{key}");
+        }
+        worker.stop().await;
+        manager.stop().await;
     });
 }

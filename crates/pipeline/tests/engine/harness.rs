@@ -27,8 +27,16 @@ pub(crate) fn plan(text: &str) -> Plan {
 }
 
 pub(crate) async fn connect(broker: &TestBroker) -> Client {
-    let mut options = ClientOptions::memory(broker.connector());
-    options.topics_auto_create = true;
+    connect_with(broker, true).await
+}
+
+/// A client that makes no topics by asking for them, as those of the program are.
+pub(crate) async fn connect_as_program(broker: &TestBroker) -> Client {
+    connect_with(broker, false).await
+}
+
+async fn connect_with(broker: &TestBroker, topics_auto_create: bool) -> Client {
+    let options = ClientOptions { topics_auto_create, ..ClientOptions::memory(broker.connector()) };
     let clock = Arc::new(SystemClock::new());
     Client::connect(options, clock, Arc::new(SystemRandom)).await.unwrap()
 }

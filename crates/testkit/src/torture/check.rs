@@ -85,7 +85,7 @@ pub(super) fn input(
             let number = number_of(&seen.value).unwrap_or(0);
             let is_right = if unknown { number > last } else { number == last + 1 };
             if !is_right {
-                let expected = Some(value(last + 1));
+                let expected = Some(value(key, last + 1));
                 violations.push(other(place, key, index, expected, Some(seen)));
             }
             last = last.max(number);
@@ -120,9 +120,50 @@ pub(super) fn counts(place: &str, input: &ByKey, found: &ByKey) -> Vec<Violation
 /// The sums: every record of the input with one added to its number.
 pub(super) fn sums(place: &str, input: &ByKey, found: &ByKey) -> Vec<Violation> {
     compare(place, input, found, |records| {
-        let plus = |seen: &Seen| number_of(&seen.value).map(|number| value(number + 1));
+        let plus = |seen: &Seen| {
+            let (number, rest) = number_and_rest(&seen.value)?;
+            Some(format!("{{\"n\":{}{rest}", number + 1))
+        };
         records.iter().filter_map(plus).collect()
     })
+}
+
+/// What passed the strict task: every record but those that are bad, in order, also those that
+/// waited behind a bad one.
+pub(super) fn strict(place: &str, input: &ByKey, found: &ByKey) -> Vec<Violation> {
+    compare(place, input, found, |records| {
+        let good = records.iter().filter(|seen| !is_bad(&seen.value));
+        good.map(|seen| seen.value.clone()).collect()
+    })
+}
+
+/// The dead letters: each bad record is one, and those of a key are in order, none of them twice.
+pub(super) fn letters(place: &str, input: &ByKey, found: &ByKey) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for (key, records) in input {
+        let letters = found.get(key).map_or(&[][..], Vec::as_slice);
+        let mut last = 0;
+        for (index, letter) in letters.iter().enumerate() {
+            let number = number_of(&letter.value).unwrap_or(0);
+            if number <= last {
+                let expected = Some(format!("a number beyond {last}"));
+                violations.push(other(place, key, index, expected, Some(letter)));
+            }
+            last = last.max(number);
+        }
+        for record in records.iter().filter(|seen| is_bad(&seen.value)) {
+            if !letters.iter().any(|letter| letter.value == record.value) {
+                let (place, key) = (place.to_owned(), key.clone());
+                let fault = Fault::Lost { number: number_of(&record.value).unwrap_or(0) };
+                violations.push(Violation { place, key, at: None, fault });
+            }
+        }
+    }
+    violations
+}
+
+fn is_bad(text: &str) -> bool {
+    text.contains("\"bad\"")
 }
 
 /// The means: one per key and window, in the order of the windows.
@@ -208,9 +249,16 @@ fn other(
     }
 }
 
-/// The number in `{"n":17}`.
+/// The number in `{"n":17}` or `{"n":17,"bad":"x"}`.
 fn number_of(text: &str) -> Option<u64> {
-    text.strip_prefix("{\"n\":")?.strip_suffix('}')?.parse().ok()
+    number_and_rest(text).map(|(number, _)| number)
+}
+
+/// The number, and what stands behind it.
+fn number_and_rest(text: &str) -> Option<(u64, &str)> {
+    let text = text.strip_prefix("{\"n\":")?;
+    let (number, rest) = text.split_at(text.find([',', '}'])?);
+    Some((number.parse().ok()?, rest))
 }
 
 /// The start of the window, the mean and the count, from a record of the means.
@@ -277,6 +325,23 @@ mod tests {
         let violations = sums("sums", &three(), &topic("k0", &bad));
         let says = "sums k0 (partition 0, offset 1): record 2 is {\"n\":4}, must be {\"n\":3}";
         assert_eq!(violations[0].to_string(), says);
+    }
+
+    #[test]
+    fn a_bad_record_is_a_letter_and_what_waited_behind_it_comes_in_order() {
+        let bad = "{\"n\":2,\"bad\":\"x\"}";
+        let input = topic("k0", &["{\"n\":1}", bad, "{\"n\":3}"]);
+        assert_eq!(strict("strict", &input, &topic("k0", &["{\"n\":1}", "{\"n\":3}"])), []);
+        for found in [&["{\"n\":1}"][..], &["{\"n\":3}", "{\"n\":1}"], &["{\"n\":1}", bad]] {
+            assert_eq!(strict("strict", &input, &topic("k0", found)).len(), 1, "{found:?}");
+        }
+        assert_eq!(letters("dlq", &input, &topic("k0", &[bad, "{\"n\":3}"])), []);
+        for found in [&["{\"n\":3}"][..], &["{\"n\":3}", bad], &[bad, bad]] {
+            assert_eq!(letters("dlq", &input, &topic("k0", found)).len(), 1, "{found:?}");
+        }
+        assert_eq!(sums("sums", &topic("k0", &[bad]), &topic("k0", &[bad])).len(), 1);
+        let plus = "{\"n\":3,\"bad\":\"x\"}";
+        assert_eq!(sums("sums", &topic("k0", &[bad]), &topic("k0", &[plus])), []);
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! The kill test of a cluster: job managers and task managers are killed with -9 and stopped
-//! while records flow, and the broker with them; nothing may show.
+//! while records flow, and the broker with them; task managers come and go; now and then all
+//! nodes stand still for so long that their transactions time out. Nothing may show.
 //!
 //! ```text
-//! load --> in --> 3 task managers, 2 job managers --> counts, sums, means
+//! load --> in --> 1 to 5 task managers, 2 job managers --> counts, sums, means, strict, letters
 //! ```
 //!
 //! In the end one process runs the same file up to its end: what the cluster left open, windows
 //! above all, comes out of the state and the positions that it left in the log.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -18,17 +20,23 @@ use client::admin::TopicSpec;
 use runtime::timer;
 
 use super::failure::Failure;
-use super::limits::{CATCH_UP_MAX, LOOK, PARTITIONS, START_MAX};
+use super::limits::{CATCH_UP_MAX, LOOK, PARTITIONS, ROUNDS_PER_STILLNESS, START_MAX, ZOMBIE_MS};
 use super::load::{self, Load, Sent};
 use super::process::{self, Process, Site};
 use super::schedule::{Shape, shape};
-use super::{Names, Report, Violation, pause, read, run_to_the_ends, said};
+use super::{Names, Report, Violation, pause, read, release, run_to_the_ends, said, settle};
 
 /// The nodes: their names are their ids.
-const NODES: [&str; 5] = ["jm-1", "jm-2", "tm-1", "tm-2", "tm-3"];
+const NODES: [&str; 7] = ["jm-1", "jm-2", "tm-1", "tm-2", "tm-3", "tm-4", "tm-5"];
+
+/// How many of them are there from the start.
+const FIRST: usize = 5;
 
 /// How many of them are job managers.
 const MANAGERS: usize = 2;
+
+/// Which of them are task managers.
+const WORKERS: [usize; 5] = [2, 3, 4, 5, 6];
 
 /// How to torture a cluster.
 #[derive(Debug, Clone)]
@@ -56,6 +64,12 @@ enum Action {
     Broker { away_ms: u64 },
     /// All nodes are killed and started again.
     All,
+    /// A task manager comes.
+    Join { node: usize },
+    /// A task manager goes, in good order.
+    Leave { node: usize },
+    /// All nodes stand still, so that nobody fences anybody and transactions time out.
+    Stillness { still_ms: u64 },
 }
 
 impl std::fmt::Display for Action {
@@ -69,6 +83,9 @@ impl std::fmt::Display for Action {
             }
             Self::Broker { away_ms } => write!(f, "broker killed, away for {away_ms} ms"),
             Self::All => f.write_str("all nodes killed"),
+            Self::Join { node } => write!(f, "{} came", NODES[*node]),
+            Self::Leave { node } => write!(f, "{} went", NODES[*node]),
+            Self::Stillness { still_ms } => write!(f, "all nodes stood still for {still_ms} ms"),
         }
     }
 }
@@ -76,21 +93,46 @@ impl std::fmt::Display for Action {
 /// The rounds of a seed: a pause, and what happens then.
 fn rounds(seed: u64, count: u32, has_broker: bool) -> Vec<(u64, Action)> {
     let rng = SeededRandom::new(seed);
-    let round = |_| {
+    let block = ROUNDS_PER_STILLNESS.min(count.max(1));
+    let (stillness, long) = (rng.below(u64::from(block)), rng.below(u64::from(block)));
+    let mut there: BTreeSet<usize> = (0..FIRST).collect();
+    let round = |number: u32| {
         let after_ms = 500 + rng.below(2_500);
-        let node = cast::usize_of(rng.below(cast::u64_of(NODES.len())));
-        // Beyond three seconds others take over; below, nobody should notice.
-        let (away_ms, still_ms) = (rng.below(5_000), 500 + rng.below(7_500));
-        let action = match rng.below(10) {
-            0..4 => Action::Kill { node, away_ms },
-            4..8 => Action::Stop { node, still_ms },
-            8 if has_broker => Action::Broker { away_ms: away_ms / 5 },
-            8 => Action::Kill { node, away_ms },
-            _ => Action::All,
-        };
+        let mut action = action(&rng, &there, has_broker);
+        let at = u64::from(number % ROUNDS_PER_STILLNESS);
+        if at == stillness {
+            action = Action::Stillness { still_ms: ZOMBIE_MS };
+        } else if let (Action::Stop { node, .. }, true) | (Action::Kill { node, .. }, true) =
+            (action, at == long)
+        {
+            action = Action::Stop { node, still_ms: ZOMBIE_MS };
+        }
+        match action {
+            Action::Join { node } => drop(there.insert(node)),
+            Action::Leave { node } => drop(there.remove(&node)),
+            _ => {}
+        }
         (after_ms, action)
     };
     (0..count).map(round).collect()
+}
+
+fn action(rng: &SeededRandom, there: &BTreeSet<usize>, has_broker: bool) -> Action {
+    let one_of = |nodes: &[usize]| nodes[cast::usize_of(rng.below(cast::u64_of(nodes.len())))];
+    let nodes: Vec<usize> = there.iter().copied().collect();
+    let (node, worker) = (one_of(&nodes), one_of(&WORKERS));
+    // Beyond three seconds others take over; below, nobody should notice.
+    let (away_ms, still_ms) = (rng.below(5_000), 500 + rng.below(7_500));
+    let is_last = nodes.iter().filter(|node| **node >= MANAGERS).count() == 1;
+    match rng.below(12) {
+        0..4 => Action::Kill { node, away_ms },
+        4..7 => Action::Stop { node, still_ms },
+        7..10 if !there.contains(&worker) => Action::Join { node: worker },
+        7..10 if !is_last => Action::Leave { node: worker },
+        10 if has_broker => Action::Broker { away_ms: away_ms / 5 },
+        11 => Action::All,
+        _ => Action::Kill { node, away_ms },
+    }
 }
 
 struct World {
@@ -110,7 +152,7 @@ pub async fn run(torture: ClusterTorture) -> Result<Report, Failure> {
     let mut world = World::begin(torture).await?;
     let client = load::client(world.at).await?;
     client.admin().create_topics(&[TopicSpec::new(&world.names.input, PARTITIONS)]).await?;
-    for node in 0..NODES.len() {
+    for node in 0..FIRST {
         world.start(node)?;
     }
     world.apply().await?;
@@ -121,6 +163,7 @@ pub async fn run(torture: ClusterTorture) -> Result<Report, Failure> {
         pause(*after_ms).await;
         world.act(*action).await?;
         world.keep_up()?;
+        release(&world.site, world.at).await?;
         let (sent, acknowledged) = load.counts();
         println!(
             "round {number}/{}: {action}, after {after_ms} ms; {sent} records sent, \
@@ -205,12 +248,33 @@ impl World {
                 Ok(())
             }
             Action::All => {
-                for node in 0..NODES.len() {
-                    self.nodes[node].take().map_or(Ok(()), Process::kill)?;
+                let there = |node: &usize| self.nodes[*node].is_some();
+                let there: Vec<usize> = (0..NODES.len()).filter(there).collect();
+                for node in &there {
+                    self.nodes[*node].take().map_or(Ok(()), Process::kill)?;
                 }
-                (0..NODES.len()).try_for_each(|node| self.start(node))
+                there.into_iter().try_for_each(|node| self.start(node))
+            }
+            Action::Join { node } => self.start(node),
+            Action::Leave { node } => self.leave(node).await,
+            Action::Stillness { still_ms } => {
+                self.nodes.iter().flatten().try_for_each(Process::pause)?;
+                pause(still_ms).await;
+                self.nodes.iter().flatten().try_for_each(Process::resume)
             }
         }
+    }
+
+    /// Lets a node end in good order.
+    async fn leave(&mut self, node: usize) -> Result<(), Failure> {
+        let Some(mut process) = self.nodes[node].take() else { return Ok(()) };
+        process.ask_to_end()?;
+        let status = process.wait(START_MAX).await;
+        if status.is_some_and(|status| status.success()) {
+            return Ok(());
+        }
+        let when = format!("{} was asked to end", NODES[node]);
+        Err(Failure::PipelineEnded { when, how: said(status), said: process.last_words() })
     }
 
     /// No node may end by itself, but for one that found no broker at its start.
@@ -254,7 +318,8 @@ impl World {
         for node in &mut self.nodes {
             node.take().map_or(Ok(()), Process::kill)?;
         }
-        run_to_the_ends(&self.site, self.at).await
+        run_to_the_ends(&self.site, self.at).await?;
+        settle(&self.site, self.at).await
     }
 
     async fn check(&self, client: &Client, sent: &Sent) -> Result<Vec<Violation>, Failure> {
@@ -279,7 +344,29 @@ mod tests {
         assert!(has(|action| matches!(action, Action::Stop { still_ms: 3_500.., .. })));
         assert!(has(|action| matches!(action, Action::Broker { .. })));
         assert!(has(|action| matches!(action, Action::All)));
+        assert!(has(|action| matches!(action, Action::Stop { still_ms: ZOMBIE_MS, .. })));
         let theirs = rounds(3, 200, false);
         assert!(!theirs.iter().any(|(_, action)| matches!(action, Action::Broker { .. })));
+    }
+
+    #[test]
+    fn nodes_come_and_go_and_one_task_manager_always_stays() {
+        for seed in 0..50 {
+            let mut there: BTreeSet<usize> = (0..FIRST).collect();
+            let rounds = rounds(seed, 30, true);
+            let still = |(_, action): &&(u64, Action)| matches!(action, Action::Stillness { .. });
+            assert_eq!(rounds.iter().filter(still).count(), 2, "{seed}");
+            for (_, action) in rounds {
+                match action {
+                    Action::Join { node } => assert!(there.insert(node), "{seed}"),
+                    Action::Leave { node } => assert!(there.remove(&node), "{seed}"),
+                    Action::Kill { node, .. } | Action::Stop { node, .. } => {
+                        assert!(there.contains(&node), "{seed}");
+                    }
+                    Action::Broker { .. } | Action::All | Action::Stillness { .. } => {}
+                }
+                assert!(there.iter().any(|node| *node >= MANAGERS), "{seed}");
+            }
+        }
     }
 }

@@ -5,6 +5,21 @@ use std::time::Duration;
 /// Keys of the load; enough to meet every partition, few enough for each to be busy.
 pub(super) const KEYS: usize = 100;
 
+/// Keys that end like this have records that fail: one in ten.
+pub(super) const POISONED_KEYS_END: char = '0';
+
+/// Of the records of such a key one in so many fails: every few seconds.
+pub(super) const POISONED_ONE_IN: u64 = 40;
+
+/// Which one of them.
+pub(super) const POISONED_AT: u64 = 7;
+
+/// Releases of all keys and runs behind them until nobody may wait any more.
+pub(super) const SETTLES_MAX: u32 = 100;
+
+/// Rounds of a cluster of which one stops all nodes for [`ZOMBIE_MS`].
+pub(super) const ROUNDS_PER_STILLNESS: u32 = 15;
+
 /// Partitions of the input topic.
 pub(super) const PARTITIONS: i32 = 4;
 
@@ -51,7 +66,8 @@ pub(super) const WINDOW_MS: i64 = 1_000;
 /// stay open for ten seconds, is aborted meanwhile.
 pub(super) const ZOMBIE_MS: u64 = 11_000;
 
-/// Rounds of which one is such a long stop.
+/// Rounds of which one is such a long stop under which another one takes over, and one more with
+/// nobody to take over.
 pub(super) const ROUNDS_PER_ZOMBIE: u32 = 40;
 
 /// How long a cluster may take to count what it was given while it was tortured.

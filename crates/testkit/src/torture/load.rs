@@ -16,7 +16,10 @@ use runtime::task::{self, Task};
 use runtime::timer;
 
 use super::failure::Failure;
-use super::limits::{BEAT, BEAT_RECORDS_MAX, DELIVERIES_OPEN_MAX, KEYS, PATIENCE};
+use super::limits::{
+    BEAT, BEAT_RECORDS_MAX, DELIVERIES_OPEN_MAX, KEYS, PATIENCE, POISONED_AT, POISONED_KEYS_END,
+    POISONED_ONE_IN,
+};
 
 /// A record that the cluster has acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +64,15 @@ pub(super) fn key_name(key: usize) -> String {
 }
 
 /// The value of a record.
-pub(super) fn value(number: u64) -> String {
-    format!("{{\"n\":{number}}}")
+pub(super) fn value(key: &str, number: u64) -> String {
+    let bad = if is_poisoned(key, number) { ",\"bad\":\"x\"" } else { "" };
+    format!("{{\"n\":{number}{bad}}}")
+}
+
+/// Whether a record fails at the task that is strict: some of the keys have such records, so that
+/// others must pass them by.
+fn is_poisoned(key: &str, number: u64) -> bool {
+    key.ends_with(POISONED_KEYS_END) && number % POISONED_ONE_IN == POISONED_AT
 }
 
 /// A client that outlives the broker's absences.
@@ -120,7 +130,8 @@ async fn send(
             let key = cast::usize_of(rng.below(cast::u64_of(KEYS)));
             numbers[key] += 1;
             let number = numbers[key];
-            let (name, text) = (key_name(key), value(number));
+            let name = key_name(key);
+            let text = value(&name, number);
             let record = Record {
                 topic: &topic,
                 timestamp: Some(clock.unix_ms()),

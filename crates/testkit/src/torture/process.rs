@@ -56,6 +56,11 @@ impl Process {
         self.signal("-CONT")
     }
 
+    /// Asks it to end in good order.
+    pub(super) fn ask_to_end(&self) -> Result<(), Failure> {
+        self.signal("-TERM")
+    }
+
     fn signal(&self, name: &str) -> Result<(), Failure> {
         let status = Command::new("kill").args([name, &self.child.id().to_string()]).status();
         status.map(drop).map_err(|error| Failure::Process { what: "kill", error })
@@ -168,6 +173,13 @@ impl Site {
             arguments.extend(["--slots", "2"]);
         }
         self.spawn(&format!("{id}.log"), &arguments, false)
+    }
+
+    /// Lets all keys go on that wait behind dead letters.
+    pub(super) fn release(&self, at: SocketAddr) -> Result<Process, Failure> {
+        let at = at.to_string();
+        let arguments = ["dlq", "release", "pipeline.yaml", "--all", "-b", &at];
+        self.spawn("dlq.log", &arguments, false)
     }
 
     /// Asks the cluster to run the pipeline.

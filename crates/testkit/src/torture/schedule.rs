@@ -28,6 +28,11 @@ pub(super) enum Action {
         /// How long it stands still.
         still_ms: u64,
     },
+    /// The pipeline stands still, and nobody takes over: its transaction times out.
+    Stillness {
+        /// How long it stands still.
+        still_ms: u64,
+    },
 }
 
 impl fmt::Display for Action {
@@ -41,6 +46,9 @@ impl fmt::Display for Action {
             Self::Both => f.write_str("broker and pipeline killed"),
             Self::Takeover { still_ms } => {
                 write!(f, "pipeline overtaken while it stood still for {still_ms} ms")
+            }
+            Self::Stillness { still_ms } => {
+                write!(f, "pipeline stood still for {still_ms} ms")
             }
         }
     }
@@ -93,12 +101,17 @@ pub(super) fn rounds(seed: u64, count: u32, victims: Victims) -> Vec<Round> {
     let rng = SeededRandom::new(seed);
     let block = u64::from(ROUNDS_PER_ZOMBIE.min(count.max(1)));
     let zombie = rng.below(block);
+    let stillness = (zombie + 1 + rng.below(block.saturating_sub(1).max(1))) % block;
     let round = |number: u32| {
         let after_ms = 300 + rng.below(1_200);
         let mut action = action(&rng, victims);
-        let is_zombie = u64::from(number % ROUNDS_PER_ZOMBIE) == zombie;
-        if is_zombie && victims != Victims::Broker {
-            action = Action::Takeover { still_ms: ZOMBIE_MS };
+        let at = u64::from(number % ROUNDS_PER_ZOMBIE);
+        if victims != Victims::Broker {
+            action = match at {
+                _ if at == zombie => Action::Takeover { still_ms: ZOMBIE_MS },
+                _ if at == stillness => Action::Stillness { still_ms: ZOMBIE_MS },
+                _ => action,
+            };
         }
         Round { after_ms, action }
     };
@@ -137,6 +150,8 @@ mod tests {
             let still = Action::Takeover { still_ms: ZOMBIE_MS };
             let rounds = rounds(seed, 10, Victims::Pipeline);
             assert!(rounds.iter().any(|round| round.action == still), "{seed}");
+            let still = Action::Stillness { still_ms: ZOMBIE_MS };
+            assert!(rounds.iter().any(|round| round.action == still), "{seed}");
         }
         let many = rounds(1, 200, Victims::Both);
         let has = |kind: fn(&Action) -> bool| many.iter().any(|round| kind(&round.action));
@@ -148,8 +163,12 @@ mod tests {
 
     #[test]
     fn who_is_not_there_is_left_alone() {
-        let is_about_pipeline =
-            |round: &Round| matches!(round.action, Action::Pipeline | Action::Takeover { .. });
+        let is_about_pipeline = |round: &Round| {
+            !matches!(
+                round.action,
+                Action::Broker { .. } | Action::BrokerTwice { .. } | Action::Both
+            )
+        };
         assert!(rounds(3, 200, Victims::Pipeline).iter().all(is_about_pipeline));
         let is_about_broker = |round: &Round| {
             matches!(round.action, Action::Broker { .. } | Action::BrokerTwice { .. })

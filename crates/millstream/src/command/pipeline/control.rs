@@ -136,6 +136,10 @@ fn refused(kind: Kind, reason: String, facts: Vec<String>) -> Failure {
         Kind::TopicUnfit => {
             (codes::TOPIC_UNFIT, "see what there is with `millstream topic describe TOPIC`")
         }
+        Kind::TopicLost => (
+            codes::TOPIC_LOST,
+            "begin anew with `millstream pipeline reset FILE`, or bring the topic back",
+        ),
         Kind::Unsupported => {
             (codes::NOT_ON_TASK_MANAGERS, "`millstream run FILE -b HOST:PORT` runs it as it is")
         }

@@ -97,6 +97,9 @@ fn told(reset: &Reset) -> String {
     list("delete topic          ", &reset.topics);
     list("forget positions of   ", &reset.groups);
     list("gets results again    ", &reset.repeated);
+    if reset.is_known && reset.topics.is_empty() {
+        text.push_str("forget state that is gone already\n");
+    }
     if let Some(last) = &reset.last {
         text.push_str(&format!("fences, if it runs      {last}\n"));
     }

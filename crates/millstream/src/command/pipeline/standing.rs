@@ -53,6 +53,8 @@ pub(super) enum Scope {
 struct Standing {
     catalogue: Catalogue,
     beats: BTreeMap<String, Beat>,
+    /// How far the log's clock is ahead of ours.
+    apart_ms: Option<i64>,
 }
 
 /// Shows it.
@@ -60,14 +62,17 @@ pub(super) fn show(args: &StandingArgs, scope: Scope, stage: &mut Stage) -> Resu
     let standing = executor()?.block_on(async {
         let world = World::new();
         let client = world.connect(&stage.settings, false).await?;
-        let since_ms = world.clock.unix_ms() - BEAT_AGE_MS_MAX;
         let read = async {
             topics::prepare(&client).await?;
             let catalogue = reader::catalogue(&client).await?;
-            Ok(Standing { catalogue, beats: reader::beats(&client, since_ms).await? })
+            let present = reader::present(&client, &*world.clock, BEAT_AGE_MS_MAX).await?;
+            Ok(Standing { catalogue, beats: present.beats, apart_ms: present.apart_ms })
         };
         read.await.map_err(|error| coordination_failed(&error, stage))
     })?;
+    for warning in standing.clocks() {
+        stage.note(&format!("warning[{}]: {warning}", codes::CLOCKS_APART));
+    }
     let jobs: Vec<&Job> = standing
         .catalogue
         .jobs
@@ -97,6 +102,21 @@ pub(super) fn show(args: &StandingArgs, scope: Scope, stage: &mut Stage) -> Resu
 }
 
 impl Standing {
+    /// What is to be told of clocks, a line each.
+    fn clocks(&self) -> Vec<String> {
+        let told = |whose: String, apart_ms: i64| {
+            let word = if apart_ms > 0 { "ahead of" } else { "behind" };
+            let seconds = apart_ms.unsigned_abs() / 1_000;
+            format!("the clock of {whose} is {seconds} s {word} the log's; set it, best with NTP")
+        };
+        let ours = self.apart_ms.map(|apart_ms| told("this machine".to_owned(), -apart_ms));
+        let of_node = |beat: &Beat| {
+            let apart_ms = beat.apart_ms()?;
+            Some(told(format!("{} on {}", beat.node, beat.host), apart_ms))
+        };
+        ours.into_iter().chain(self.beats.values().filter_map(of_node)).collect()
+    }
+
     fn grants(&self, job: &Job) -> &[Grant] {
         let assigned = self.catalogue.assignments.get(&job.name);
         let current = assigned.filter(|it| it.run == job.run && job.goal == Goal::Running);

@@ -63,10 +63,22 @@ pub(crate) fn failure(error: &EngineError, stage: &Stage) -> Failure {
         EngineError::SinkAhead { .. } => Failure::new(Exit::Failed, codes::SINK_AHEAD, what)
             .help("remove the database file to fill it anew, or bring the log back"),
         EngineError::Sink { sink, error } => sink_failed(sink, error),
-        EngineError::Partitions { .. } | EngineError::NoSource { .. } => {
-            Failure::new(Exit::Failed, codes::TOPIC_UNFIT, what)
-                .help("see what there is with `millstream topic describe TOPIC`")
+        EngineError::Partitions { topic, expected, .. } => partitions(what, topic, *expected),
+        EngineError::NoSource { .. } => Failure::new(Exit::Failed, codes::TOPIC_UNFIT, what)
+            .help("see what there is with `millstream topic describe TOPIC`"),
+        EngineError::GroupShared { owner, .. } => {
+            Failure::new(Exit::Failed, codes::GROUP_SHARED, what)
+                .fact("why: each would go on where the other stopped, and miss what it has read")
+                .fact("nothing was read or written")
+                .help("name another group with `group:` at the source")
+                .help(format!("`millstream pipeline reset` `{owner}` if it is not to run again"))
         }
+        EngineError::TopicGone { .. } => Failure::new(Exit::Failed, codes::TOPIC_GONE, what)
+            .fact("state, results and positions are as of the last commit")
+            .help("start the pipeline again: it makes the topic anew and goes on with its state"),
+        EngineError::TopicLost { group, .. } => Failure::new(Exit::Failed, codes::TOPIC_LOST, what)
+            .fact(format!("the positions of group {group} say that it was there"))
+            .help("begin anew with `millstream pipeline reset FILE`, or for one task with --task"),
         EngineError::NoState { .. } => Failure::new(Exit::Failed, codes::TASK_WITHOUT_STATE, what)
             .help("`millstream pipeline graph FILE` shows the tasks"),
         EngineError::PlanFormat { .. }
@@ -87,6 +99,14 @@ pub(crate) fn failure(error: &EngineError, stage: &Stage) -> Failure {
             .help("make the results smaller, or leave such records out with a `filter` before"),
         EngineError::Thread(error) => failed::machine(error),
     }
+}
+
+fn partitions(what: String, topic: &str, expected: i32) -> Failure {
+    Failure::new(Exit::Failed, codes::TOPIC_UNFIT, what)
+        .fact("why: a key finds its state by the number of partitions, so that must not change")
+        .fact("nothing was read or written; state and positions are as they were")
+        .help(format!("make {topic} with {expected} partitions"))
+        .help("forget the state with `millstream pipeline reset FILE`")
 }
 
 /// What a person is told of a table that cannot be written.

@@ -73,7 +73,7 @@ async fn slot(client: &Client) -> (Slot, Sender<Order>) {
     let isolation = Isolation::ReadCommitted;
     let slot = Slot::new(SlotParts {
         tasks: vec![Task::new(Arc::new(code), (0, 0, 1), positions, vec![1])],
-        writer: Writer::at_least_once(client),
+        writer: Writer::at_least_once(client, String::new()),
         consumer: client.consumer(ConsumerOptions { isolation, ..ConsumerOptions::default() }),
         orders,
         view: Arc::default(),
