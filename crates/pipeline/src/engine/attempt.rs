@@ -60,6 +60,9 @@ impl<'a> Attempt<'a> {
         let mut attempt =
             Attempt { shared, counts, orders: Vec::new(), slots: Vec::new(), feeders: Vec::new() };
         let result = attempt.work(stopped).await;
+        if let Err(EngineError::TopicGone { .. }) = &result {
+            attempt.abandon();
+        }
         attempt.close().await;
         match result {
             Err(EngineError::Fenced { by: None }) => Err(fenced(shared).await),
@@ -315,6 +318,11 @@ impl<'a> Attempt<'a> {
             feeder.join().await.unwrap_or(Ok(()))?;
         }
         Ok(())
+    }
+
+    /// Ends the slots where they stand: a commit into a topic that is gone would be tried for long.
+    fn abandon(&self) {
+        self.slots.iter().for_each(RunningTask::abort);
     }
 
     /// Ends whatever still runs.

@@ -34,6 +34,8 @@ fn fused() -> String {
     COUNT.replace("EDGES", "auto")
 }
 
+const PATIENCE: Duration = Duration::from_secs(60);
+
 const CHANGELOG: &str = "__ms.counts.pass.seen-changelog";
 
 fn counts(upto: i32) -> Vec<String> {
@@ -47,6 +49,15 @@ async fn send(client: &Client, count: usize) {
 
 async fn of_a(client: &Client) -> Vec<String> {
     values(&read(client, "out").await, "a")
+}
+
+/// Waits for so many results of key `a`.
+async fn wait_for(client: &Client, count: usize) {
+    let deadline = timer::now() + PATIENCE;
+    while of_a(client).await.len() < count {
+        assert!(timer::now() < deadline, "there are less than {count} results");
+        timer::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[test]
@@ -134,15 +145,13 @@ fn a_topic_that_is_deleted_under_a_pipeline_stops_it_with_its_state_kept() {
             let own = connect_as_program(broker).await;
             let engine = start(&own, plan(&fused()), Mode::Forever);
             send(client, 3).await;
-            while of_a(client).await.len() < 3 {
-                timer::sleep(Duration::from_millis(10)).await;
-            }
+            wait_for(client, 3).await;
             client.admin().delete_topics(&[topic]).await.unwrap();
             // Of the results nothing is written, and so nothing noticed, before the next record.
             if topic == "out" {
                 send(client, 1).await;
             }
-            let ended = timer::timeout(Duration::from_secs(60), engine.finished()).await;
+            let ended = timer::timeout(PATIENCE, engine.finished()).await;
             let Ok(Err(EngineError::TopicGone { topic: told })) = ended else {
                 panic!("{topic} is gone: {ended:?}");
             };
@@ -244,25 +253,23 @@ fn a_zombie_that_takes_its_ids_late_ends_and_the_newer_one_goes_on() {
         let clock = Arc::new(SystemClock::new());
         let late = Client::connect(options, clock, Arc::new(SystemRandom)).await.unwrap();
         let zombie = start(&late, plan(&fused()), Mode::Forever);
+        let deadline = timer::now() + PATIENCE;
         while !has_claimed(client).await {
+            assert!(timer::now() < deadline, "nobody claims the pipeline");
             timer::sleep(Duration::from_millis(5)).await;
         }
         let newer = start(client, plan(&fused()), Mode::Forever);
-        while of_a(client).await.len() < 2 {
-            timer::sleep(Duration::from_millis(5)).await;
-        }
+        wait_for(client, 2).await;
         assert_eq!(zombie.handle().view().phase, "starting");
         opener.send_replace(true);
-        let ended = zombie.finished().await;
-        assert!(matches!(ended, Err(EngineError::Fenced { by: Some(_) })), "{ended:?}");
+        let ended = timer::timeout(PATIENCE, zombie.finished()).await;
+        assert!(matches!(ended, Ok(Err(EngineError::Fenced { by: Some(_) }))), "{ended:?}");
         // The zombie fences the newer one for certain: its ids are the same.
         for _ in 0..20 {
             send(client, 1).await;
             timer::sleep(Duration::from_millis(10)).await;
         }
-        while of_a(client).await.len() < 22 {
-            timer::sleep(Duration::from_millis(10)).await;
-        }
+        wait_for(client, 22).await;
         assert_eq!(newer.handle().view().restarts, 1, "it was fenced once");
         newer.handle().stop();
         newer.finished().await.unwrap();
