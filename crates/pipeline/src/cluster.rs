@@ -10,6 +10,7 @@
 //! decisions mean for pipelines. A slot runs the same code as in one process, from the positions
 //! and the state that the log has once everybody who had its tasks before is fenced.
 
+mod hand_out;
 mod job_manager;
 mod prepare;
 mod register;

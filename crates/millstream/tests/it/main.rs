@@ -7,6 +7,7 @@ mod cluster;
 mod dlq;
 mod example;
 mod help;
+mod lists;
 mod messages;
 mod pipelines;
 mod program;
