@@ -13,3 +13,4 @@ mod pipelines;
 mod program;
 mod records;
 mod service;
+mod walks;
