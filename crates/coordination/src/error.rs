@@ -68,6 +68,13 @@ pub enum CoordinationError {
     },
     /// Nobody answered a request.
     NoLeader,
+    /// Fewer task managers than were wanted have answered the call.
+    Missing {
+        /// How many were wanted.
+        wanted: u32,
+        /// Those who have answered.
+        present: Vec<String>,
+    },
     /// A record is larger than the topic takes.
     TooLarge {
         /// Its bytes.
@@ -107,6 +114,15 @@ impl fmt::Display for CoordinationError {
                 write!(f, "{topic} has {found} partitions, and must have one")
             }
             Self::NoLeader => f.write_str("no job manager has answered"),
+            Self::Missing { wanted, present } => write!(
+                f,
+                "{} of {wanted} task managers have answered, {} missing",
+                present.len(),
+                match base::cast::usize_of_u32(*wanted).saturating_sub(present.len()) {
+                    1 => "1 is".to_owned(),
+                    count => format!("{count} are"),
+                },
+            ),
             Self::TooLarge { bytes } => {
                 write!(f, "the pipeline's files take {bytes} bytes, more than a record may have")
             }

@@ -56,6 +56,12 @@ impl Voice {
         self.said().beat.runs = runs;
     }
 
+    /// The slots that the node offers.
+    #[must_use]
+    pub fn slots(&self) -> u32 {
+        self.said().beat.slots
+    }
+
     /// Says that the node offers nothing any more, so that nobody waits for its silence.
     pub fn leave(&self) {
         let mut said = self.said();

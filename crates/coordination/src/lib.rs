@@ -5,6 +5,7 @@
 //! commands -----------> __ms.requests -> the leader --answer--> __ms.answers
 //! the leader --transactions of `__ms.leader`--> __ms.cluster: leader, jobs, assignments
 //! task managers <------ __ms.cluster: what to run, and with which identities
+//! a job manager --sos--> __ms.sos --> task managers --free threads--> __ms.sos-answers
 //! ```
 //!
 //! A job is a number of stages with tasks; a task manager has slots; an assignment says which slot
@@ -29,11 +30,13 @@ pub mod error;
 pub mod heart;
 pub mod leader;
 pub mod limits;
+pub mod muster;
 pub mod node;
 pub mod reader;
 pub mod request;
 pub mod roll;
 pub mod seat;
+pub mod sos;
 pub mod topics;
 
 pub use crate::error::CoordinationError;

@@ -47,6 +47,14 @@ pub const RESTART_FORGET_BEATS: u32 = 120;
 /// How long a command waits for the leader's answer, in milliseconds: two failovers.
 pub const ANSWER_MS_MAX: u64 = 15_000;
 
+/// Milliseconds between two calls of a job manager while task managers are missing: who starts
+/// meanwhile is not waited for longer.
+pub const SOS_EVERY_MS: u64 = 1_000;
+
+/// How long a job manager waits for its task managers when nothing is said, in milliseconds: they
+/// may be started by hand, one after the other.
+pub const MUSTER_MS_MAX: u64 = 120_000;
+
 /// How long a transaction of a slot may stay open before the broker aborts it, in milliseconds.
 pub const SLOT_TRANSACTION_MS: u64 = 10_000;
 

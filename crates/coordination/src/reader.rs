@@ -20,7 +20,8 @@ use crate::limits::{
     CLOCKS_APART_MS_MAX, DECODED_BATCH_BYTES_MAX, READ_WAIT_MS_MAX, WORKER_BEAT_MS,
 };
 use crate::request::{Answer, Request};
-use crate::topics::{ANSWERS, BEATS, CLUSTER, REQUESTS};
+use crate::sos::{CALL, FreeThreads};
+use crate::topics::{ANSWERS, BEATS, CLUSTER, REQUESTS, SOS, SOS_ANSWERS};
 
 /// How long somebody whose clock is in doubt listens for a beat: two of a task manager.
 const LISTEN_MS: u64 = 2 * WORKER_BEAT_MS;
@@ -49,6 +50,10 @@ pub enum Word {
     Request(Request, i64),
     /// An answer.
     Answer(Answer),
+    /// The call of a job manager.
+    Sos,
+    /// The answer of a task manager to it.
+    Free(FreeThreads),
 }
 
 /// What can be read of a beat of another protocol.
@@ -154,7 +159,8 @@ async fn offset(
 }
 
 fn read(part: &Fetched, words: &mut Vec<Word>) -> Result<(), CoordinationError> {
-    let topic = [CLUSTER, BEATS, REQUESTS, ANSWERS].into_iter().find(|it| **it == *part.topic);
+    let topics = [CLUSTER, BEATS, REQUESTS, ANSWERS, SOS, SOS_ANSWERS];
+    let topic = topics.into_iter().find(|it| **it == *part.topic);
     let Some(topic) = topic else {
         return Ok(());
     };
@@ -201,6 +207,8 @@ fn word(topic: &str, record: &Record<'_>) -> Result<Option<Word>, serde_json::Er
             Word::Beat(Beat { logged_ms: record.timestamp, ..beat })
         }
         REQUESTS => Word::Request(serde_json::from_slice(value)?, record.offset + 1),
+        SOS => return Ok((value == CALL.as_bytes()).then_some(Word::Sos)),
+        SOS_ANSWERS => Word::Free(serde_json::from_slice(value)?),
         _ => Word::Answer(serde_json::from_slice(value)?),
     };
     Ok(Some(word))

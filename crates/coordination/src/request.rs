@@ -106,6 +106,8 @@ pub enum Kind {
     TopicLost,
     /// The pipeline needs what task managers do not do.
     Unsupported,
+    /// It would share a topic between processors with another pipeline.
+    Shared,
     /// There is no room for it.
     TooMany,
     /// The log refused.

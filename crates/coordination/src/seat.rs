@@ -1,5 +1,6 @@
 //! The leader's seat: the one writer of the catalogue, as long as the log says so.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use base::clock::Clock;
@@ -13,13 +14,17 @@ use crate::error::CoordinationError;
 use crate::node::Node;
 use crate::reader::catalogue;
 use crate::request::Answer;
-use crate::topics::{ANSWERS, CLUSTER, LEADER, REQUESTS};
+use crate::sos::HandOut;
+use crate::topics::{self, ANSWERS, CLUSTER, LEADER, REQUESTS};
 
 /// A seat that was won.
 pub struct Seat {
+    client: Client,
     producer: TransactionalProducer,
     cluster: TopicHandle,
     answers: TopicHandle,
+    /// The topics of task managers, by id.
+    task_managers: BTreeMap<String, TopicHandle>,
     epoch: u64,
 }
 
@@ -36,6 +41,8 @@ pub struct Sitting {
     pub entries: Vec<Entry>,
     /// An answer, with the offset behind its request.
     pub answer: Option<(Answer, i64)>,
+    /// What task managers are told of it on topics of their own.
+    pub hand_outs: Vec<HandOut>,
 }
 
 impl Seat {
@@ -70,9 +77,11 @@ impl Seat {
         };
         let cluster = producer.topic(CLUSTER).await?;
         let answers = producer.topic(ANSWERS).await?;
-        let mut seat = Self { producer, cluster, answers, epoch: leader.epoch };
+        let (client, task_managers) = (client.clone(), BTreeMap::new());
+        let epoch = leader.epoch;
+        let mut seat = Self { client, producer, cluster, answers, task_managers, epoch };
         let entries = vec![Entry::Leadership(leader.clone())];
-        seat.commit(Sitting { entries, answer: None }, clock.unix_ms()).await?;
+        seat.commit(Sitting { entries, ..Sitting::default() }, clock.unix_ms()).await?;
         known.apply(Entry::Leadership(leader));
         Ok(Some((seat, known)))
     }
@@ -88,6 +97,9 @@ impl Seat {
     /// # Errors
     /// [`ClientError::Fenced`] when somebody else has the seat, and what else the log says.
     pub async fn commit(&mut self, sitting: Sitting, now_ms: i64) -> Result<(), ClientError> {
+        for handed in &sitting.hand_outs {
+            self.learn(&handed.task_manager).await?;
+        }
         let producer = &mut self.producer;
         producer.begin()?;
         for entry in &sitting.entries {
@@ -101,7 +113,23 @@ impl Seat {
             producer.append(self.answers, 0, &record(&key, &value, now_ms))?;
             producer.send_offsets(LEADER, &[(REQUESTS, 0, *next)])?;
         }
+        for handed in &sitting.hand_outs {
+            let value = serde_json::to_vec(handed).expect("what is handed out is plain data");
+            if let Some(topic) = self.task_managers.get(&handed.task_manager) {
+                producer.append(*topic, 0, &record(&handed.pipeline, &value, now_ms))?;
+            }
+        }
         producer.commit().await
+    }
+
+    /// Makes the topic of a task manager, the first time that it is needed.
+    async fn learn(&mut self, id: &str) -> Result<(), ClientError> {
+        if !self.task_managers.contains_key(id) {
+            topics::prepare_task_manager(&self.client, id).await?;
+            let topic = self.producer.topic(&topics::of_task_manager(id)).await?;
+            self.task_managers.insert(id.to_owned(), topic);
+        }
+        Ok(())
     }
 }
 

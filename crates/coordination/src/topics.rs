@@ -19,6 +19,18 @@ pub const REQUESTS: &str = "__ms.requests";
 /// What the leader answers.
 pub const ANSWERS: &str = "__ms.answers";
 
+/// What job managers say at their start.
+pub const SOS: &str = "__ms.sos";
+
+/// What task managers answer.
+pub const SOS_ANSWERS: &str = "__ms.sos-answers";
+
+/// The topic by which a task manager is handed its processors.
+#[must_use]
+pub fn of_task_manager(id: &str) -> String {
+    format!("__ms.taskmanager.{id}")
+}
+
 /// The transactional id of the leader, and the group of its positions in the requests.
 pub const LEADER: &str = "__ms.leader";
 
@@ -47,6 +59,14 @@ pub async fn prepare(client: &Client) -> Result<(), CoordinationError> {
     Ok(())
 }
 
+/// Makes the topic of a task manager, if it is missing.
+///
+/// # Errors
+/// The log's.
+pub async fn prepare_task_manager(client: &Client, id: &str) -> Result<(), ClientError> {
+    create(client, compacted(&of_task_manager(id))).await.map(|_| ())
+}
+
 /// Makes a topic; tells how many partitions it has.
 async fn create(client: &Client, spec: TopicSpec) -> Result<i32, ClientError> {
     let name = spec.name.clone();
@@ -58,19 +78,27 @@ async fn create(client: &Client, spec: TopicSpec) -> Result<i32, ClientError> {
     }
 }
 
-fn specs() -> [TopicSpec; 4] {
+fn compacted(name: &str) -> TopicSpec {
+    TopicSpec::new(name, PARTITIONS).with("cleanup.policy", "compact").with("segment.ms", "600000")
+}
+
+fn specs() -> [TopicSpec; 6] {
     let short = |name, retention_ms| {
         TopicSpec::new(name, PARTITIONS)
             .with("retention.ms", retention_ms)
             .with("segment.ms", "60000")
     };
-    let cluster = TopicSpec::new(CLUSTER, PARTITIONS)
-        .with("cleanup.policy", "compact")
-        .with("segment.ms", "600000");
     // The log's own time stands on the beats, so that every node is measured by one clock.
     let beats = short(BEATS, "600000").with("message.timestamp.type", "LogAppendTime");
-    // Beats are read from the end; requests are answered at once, or after a failover.
-    [cluster, beats, short(REQUESTS, "3600000"), short(ANSWERS, "3600000")]
+    // Beats and calls are read from the end; requests are answered at once, or after a failover.
+    [
+        compacted(CLUSTER),
+        beats,
+        short(REQUESTS, "3600000"),
+        short(ANSWERS, "3600000"),
+        short(SOS, "3600000"),
+        short(SOS_ANSWERS, "3600000"),
+    ]
 }
 
 #[cfg(test)]

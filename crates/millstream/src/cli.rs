@@ -9,6 +9,7 @@ use crate::command;
 use crate::config::{Given, Settings, env_file, unused_variables};
 use crate::logging;
 use crate::message::{Exit, Failure, failed};
+use crate::pipeline_file;
 use crate::terminal::{ColourChoice, Output, Stream, TerminalFacts};
 
 /// A Kafka-compatible log and an exactly-once pipeline engine in one program.
@@ -36,7 +37,8 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Everywhere")]
 pub(crate) struct Globals {
-    /// A properties file with settings, as Kafka's clients read it.
+    /// A properties file with settings, as Kafka's clients read it; or, when its name ends in
+    /// .yaml, the configuration of a list of tasks.
     #[arg(long, short = 'F', visible_alias = "command-config", global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// A file with variables of the environment; `up` and `run` read ./.env by themselves.
@@ -107,6 +109,8 @@ pub(crate) struct Stage {
     pub(crate) is_quiet: bool,
     /// The colour setting.
     pub(crate) colour: ColourChoice,
+    /// The configuration of a list of tasks that --config names.
+    pub(crate) configuration: Option<PathBuf>,
 }
 
 impl Stage {
@@ -239,6 +243,9 @@ impl Cli {
     /// What the person at the terminal has to be told.
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
         let mut stage = self.stage()?;
+        if let Err(told) = pipeline_file::configure(&mut stage) {
+            return told;
+        }
         let ended = self.command.run(&mut stage);
         let flushed = stage.flush();
         ended.and_then(|exit| flushed.map(|()| exit))
@@ -260,6 +267,12 @@ impl Cli {
         };
         let config = globals.config.clone().or_else(|| named("MILLSTREAM_CONFIG"));
         let named_env = globals.env_file.clone().or_else(|| named("MILLSTREAM_ENV_FILE"));
+        let is_yaml =
+            |path: &PathBuf| path.extension().is_some_and(|it| it == "yaml" || it == "yml");
+        let (configuration, config) = match config {
+            Some(path) if is_yaml(&path) => (Some(path), None),
+            config => (None, config),
+        };
         let given = Given {
             overrides: globals.overrides.clone(),
             env_file: env_file(named_env.as_deref(), is_broker),
@@ -281,7 +294,8 @@ impl Cli {
         let messages = TerminalFacts::gather(colour, Stream::Messages);
         let level = level(globals, self.command.is_service() && !messages.is_terminal);
         logging::start(&settings, level, messages.colour())?;
-        Ok(Stage { settings, output: Output::new(stdout()), is_quiet: globals.quiet, colour })
+        let (output, is_quiet) = (Output::new(stdout()), globals.quiet);
+        Ok(Stage { settings, output, is_quiet, colour, configuration })
     }
 }
 

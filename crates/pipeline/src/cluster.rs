@@ -11,6 +11,7 @@
 //! and the state that the log has once everybody who had its tasks before is fenced, or has let them
 //! go and said so.
 
+mod hand_out;
 mod job_manager;
 mod moves;
 mod prepare;

@@ -7,6 +7,7 @@
 //! to editors by a schema that is made of the readers' tables.
 
 mod cases;
+mod echo;
 mod edges;
 mod errors;
 mod full;
@@ -25,6 +26,7 @@ mod wording;
 use std::collections::BTreeMap;
 
 pub use crate::timestamp::{timestamp_ms, timestamp_text, write_timestamp};
+pub use echo::echo;
 pub use schema::{SCHEMA_ID, schema, schema_line};
 pub use skeleton::Skeleton;
 pub use units::{duration_text, size_text};
@@ -573,6 +575,32 @@ pub fn parse(sources: &Sources, lookup: Lookup<'_>) -> Parsed {
         }
     };
     Parsed { spec, diagnostics: reader.into_diagnostics() }
+}
+
+/// Reads a configuration by itself, for the settings that it has: its list of tasks may stand in
+/// another file. A pipeline of the full form is one too.
+#[must_use]
+pub fn parse_configuration(sources: &Sources, lookup: Lookup<'_>) -> Parsed {
+    let read = sources.files().iter().enumerate();
+    let read: Result<Vec<_>, _> = read.map(|(at, file)| node::parse(&file.text, at)).collect();
+    let nodes = match read {
+        Ok(nodes) => nodes,
+        Err(diagnostic) => return Parsed { spec: None, diagnostics: vec![diagnostic] },
+    };
+    let [node::Node { kind: node::Kind::Mapping(_), .. }] = nodes.as_slice() else {
+        let span = nodes.first().map_or_else(Span::default, |node| node.span);
+        let title = "this is no configuration";
+        let help = "a configuration is a mapping with `broker`, `parallelism`, `source_topic` ..";
+        let diagnostic = Diagnostic::error(code::WRONG_FORM, title).at(span, "").help(help);
+        return Parsed { spec: None, diagnostics: vec![diagnostic] };
+    };
+    let mut reader = reader::Reader::new(lookup);
+    let name = names::from_file(sources, 0);
+    let spec = match decide(&nodes) {
+        Ok(Shape::Full(root)) => full::read(&mut reader, root, name),
+        _ => legacy::around(&mut reader, &nodes[0], name),
+    };
+    Parsed { spec: Some(spec), diagnostics: reader.into_diagnostics() }
 }
 
 /// The fields by which a mapping is known for the full form.

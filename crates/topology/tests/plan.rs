@@ -79,14 +79,14 @@ source_id [ms.p.source_id] reads source [0]
   __ms.p.source_id.node_2-changelog
 __ms.p.plan Plan 1
 __ms.p.source_id.node_2-changelog Changelog as source
-sink Sink 4
-source Source 4
+sink Sink 1
+source Source 1
 ";
-    assert_eq!(describe(&plan(LIST)), expected);
+    assert_eq!(describe(&plan(&format!("{LIST}edges: auto\n"))), expected);
 }
 
 #[test]
-fn every_arc_is_a_topic_when_the_file_says_so() {
+fn every_arc_of_a_bare_list_is_a_topic_with_a_partition_for_each_instance() {
     let expected = "\
 source_id [ms.p.source_id] reads source [0]
   source_id forward -> ~source_id_node_1, ~source_id_node_2
@@ -99,14 +99,14 @@ sink_id [ms.p.sink_id] reads ~node_1_sink_id [0], ~node_2_sink_id [0]
   sink_id forward -> =sink
 __ms.p.node_2.node_2-changelog Changelog as source_id_node_2
 __ms.p.plan Plan 1
-node_1_sink_id Edge 4
-node_2_sink_id Edge 4
-sink Sink 4
-source Source 4
-source_id_node_1 Edge 4
-source_id_node_2 Edge 4
+node_1_sink_id Edge 3
+node_2_sink_id Edge 3
+sink Sink 3
+source Source 3
+source_id_node_1 Edge 3
+source_id_node_2 Edge 3
 ";
-    assert_eq!(describe(&plan(&format!("{LIST}edges: topics\n"))), expected);
+    assert_eq!(describe(&plan(&format!("{LIST}parallelism: 3\ntask_managers: 2\n"))), expected);
 }
 
 #[test]
@@ -183,9 +183,10 @@ fn an_outline_survives_its_text() {
 
 #[test]
 fn fingerprints_are_pinned_and_ignore_what_does_not_matter() {
-    let before = plan(LIST);
-    assert_eq!(before.fingerprint(), plan(LIST).fingerprint());
-    let more = format!("{LIST}parallelism: 3\ncommit_interval: 50ms\n");
+    let list = format!("{LIST}edges: auto\n");
+    let before = plan(&list);
+    assert_eq!(before.fingerprint(), plan(&list).fingerprint());
+    let more = format!("{list}parallelism: 3\ncommit_interval: 50ms\n");
     assert_eq!(before.fingerprint(), plan(&more).fingerprint());
     // A new number would throw away the state of every pipeline on the next start.
     assert_eq!(format!("{:016x}", before.fingerprint()), FINGERPRINT);

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use topology::diagnose::{Look, Paint, Sources, render};
 use topology::spec::{
     Edges, Form, Format, LetterOrder, OnError, Retry, Spec, Spill, StateSettings, TaskKind,
-    TestStep, parse, upgrade,
+    TestStep, echo, parse, parse_configuration, upgrade,
 };
 
 fn problems(text: &str) -> String {
@@ -330,6 +330,91 @@ fn a_legacy_file_becomes_a_full_one_that_means_the_same() {
     assert_eq!(before.tasks[5].kind, after.tasks[5].kind);
     let again = upgrade(&after);
     assert_eq!(upgrade(&read(&again)), again);
+}
+
+#[test]
+fn an_old_file_is_echoed_in_todays_words_with_all_that_was_left_out() {
+    let text = "broker_address: kafka-1\nbroker_port: 9093\ntask_managers_number: 3\n\
+                checkpoint_interval: 1s\npipeline:\n  \
+                - { id: a, type: sum, constant: 5, to: b }\n  - { id: b, type: average }\n";
+    let read = |text: &str| {
+        let parsed = parse(&Sources::single("old.yaml", text), &|_| None);
+        assert_eq!(parsed.diagnostics, [], "{text}");
+        parsed.spec.unwrap()
+    };
+    let echoed = echo(&read(text));
+    let expected = "name: old\nbroker: kafka-1:9093\ntask_managers: 3\nparallelism: 1\n\
+                    partitions: 1\ncommit_interval: 1s\nedges: topics\nsource_topic: source\n\
+                    sink_topic: sink\npipeline:\n  - id: a\n    type: sum\n    add: 5\n    \
+                    on_error: fail\n    to: b\n  - id: b\n    type: average\n    window: 10s\n    \
+                    emit: update\n    on_error: fail\n    to: sink\n";
+    assert_eq!(echoed, expected);
+    assert_eq!(echo(&read(&echoed)), echoed);
+    assert_eq!(upgrade(&read(&echoed)), upgrade(&read(text)));
+    let all = read(LEGACY);
+    assert_eq!(echo(&read(&echo(&all))), echo(&all));
+    assert_eq!(upgrade(&read(&echo(&all))), upgrade(&all));
+    let twice = problems("broker: a:1\nbroker_port: 2\npipeline: [{ id: a, type: sum }]\n");
+    assert!(twice.contains("the port of the broker is given twice: `a:1` has one"), "{twice}");
+}
+
+/// A spec without the places where it was written.
+fn meaning(spec: &Spec) -> String {
+    let told = format!("{spec:?}");
+    let mut parts = told.split("Span {");
+    let mut meaning = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        meaning.push_str(part.split_once('}').map_or("", |(_, rest)| rest));
+    }
+    meaning
+}
+
+#[test]
+fn an_echo_of_a_whole_file_means_what_the_file_means() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
+    let mut files: Vec<String> = [GREENHOUSE, TESTED, FAILING].map(str::to_owned).to_vec();
+    for example in ["machine-health.yaml", "orders.yaml"] {
+        files.push(std::fs::read_to_string(format!("{folder}/{example}")).unwrap());
+    }
+    files.push(
+        "version: 1\nname: '${X:-a}'\nsources:\n  s: { topic: a, format: { json: { validate: \
+         true } }, start: latest, event_time: t, idle: 5s }\n  u: b\ntasks:\n  - { id: a, type: \
+         count, key: '\"$${\"', from: [s, u], event_time: \"'}'\", window: 1m, grace: 2s, \
+         partitions: 3, to: [x, y], on_error: retry, retry: { limit: 3 } }\nsinks:\n  x: { kafka: \
+         x, sqlite: [{ file: 'a b', table: t, key: [k] }, { file: c, table: u }] }\n  y: { sqlite: \
+         { file: d, table: v } }\ntopics:\n  x: { partitions: 2, retention: 1h, config: { a.b: \
+         '1' } }\ntests:\n  - { name: n, input: [{ key: k, value: [1, 'a'], timestamp: 7 }, { \
+         advance: 3s }], expect: [] }\n"
+            .to_owned(),
+    );
+    for file in files {
+        let read = |text: &str| {
+            let sources = Sources::single("p.yaml", text);
+            let parsed = parse(&sources, &|_| None);
+            assert_eq!(
+                render(&parsed.diagnostics, &sources, Look::Plain, Paint::Off),
+                "",
+                "{text}"
+            );
+            parsed.spec.unwrap()
+        };
+        let before = read(&file);
+        let echoed = echo(&before);
+        assert_eq!(meaning(&read(&echoed)), meaning(&before), "{echoed}");
+    }
+}
+
+#[test]
+fn a_configuration_is_read_by_itself() {
+    let read = |text: &str| parse_configuration(&Sources::single("config.yaml", text), &|_| None);
+    let spec = read(CONFIG).spec.unwrap();
+    assert_eq!(spec.brokers.unwrap().value, "localhost:9092");
+    assert_eq!((spec.runtime.task_managers, spec.tasks.len()), (3, 0));
+    assert_eq!(read(LEGACY).spec.unwrap().tasks.len(), 6);
+    assert_eq!(read(GREENHOUSE).spec.unwrap().form, Form::Full);
+    for wrong in [LIST, "", "a", "broker: [", "brokr: x\n"] {
+        assert_eq!(read(wrong).diagnostics.len(), 1, "{wrong}");
+    }
 }
 
 /// Fragments that reach deep into the readers when they are put together at random.

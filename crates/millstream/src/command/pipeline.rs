@@ -7,13 +7,15 @@ use coordination::request::Ask;
 use topology::diagnose::{Diagnostic, Look, Paint, Sources, render, render_json};
 use topology::graph::{Ink, Picture, dot, draw, mermaid};
 use topology::lint::Loaded;
-use topology::spec::{Delivery, Form, Spec, upgrade};
+use topology::spec::{Delivery, Form, Spec, echo, upgrade};
 
 use crate::cli::Stage;
 use crate::config::Settings;
 use crate::message::{Exit, Failure};
 use crate::pipeline_file;
 use crate::terminal::Stream;
+
+pub(crate) use control::refused;
 
 use standing::Scope;
 
@@ -79,6 +81,8 @@ enum Action {
     Scale(control::ScaleArgs),
     /// Write a file of the old form in the new one.
     Upgrade(UpgradeArgs),
+    /// Write a file as it is understood, with all that it leaves out.
+    Echo(EchoArgs),
 }
 
 /// The file or files of a pipeline.
@@ -142,6 +146,15 @@ struct UpgradeArgs {
     file: FileArgs,
 }
 
+#[derive(Debug, Args)]
+struct EchoArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// Write it in the new form; the same as `pipeline upgrade`.
+    #[arg(long)]
+    upgrade: bool,
+}
+
 impl PipelineArgs {
     /// Whether JSON was asked for.
     pub(crate) fn is_json(&self) -> bool {
@@ -153,6 +166,7 @@ impl PipelineArgs {
             | Action::Graph(_)
             | Action::Explain(_)
             | Action::Upgrade(_)
+            | Action::Echo(_)
             | Action::Apply(_)
             | Action::Pause(_)
             | Action::Resume(_)
@@ -184,7 +198,8 @@ impl PipelineArgs {
             | Action::Graph(_)
             | Action::Explain(_)
             | Action::Test(_)
-            | Action::Upgrade(_) => {}
+            | Action::Upgrade(_)
+            | Action::Echo(_) => {}
         }
     }
 }
@@ -206,7 +221,8 @@ pub(crate) fn run(args: &PipelineArgs, stage: &mut Stage) -> Result<Exit, Failur
         Action::Scale(args) => return control::put(args.ask(), stage),
         Action::Graph(_) => graph,
         Action::Explain(_) => |loaded, _, _| Ok(outline::text(&loaded.spec)),
-        Action::Upgrade(_) => |loaded, _, _| upgraded(&loaded.spec),
+        Action::Echo(args) if !args.upgrade => |loaded, _, _| Ok(echo(&loaded.spec)),
+        Action::Upgrade(_) | Action::Echo(_) => |loaded, _, _| upgraded(&loaded.spec),
     };
     let loaded = match pipeline_file::load(args.files(), stage) {
         Ok(loaded) => loaded,
@@ -233,6 +249,7 @@ impl PipelineArgs {
             Action::Graph(args) => &args.file.files,
             Action::Explain(args) => &args.file.files,
             Action::Upgrade(args) => &args.file.files,
+            Action::Echo(args) => &args.file.files,
             Action::Test(args) => args.files(),
             Action::Reset(args) => args.files(),
         }
@@ -241,7 +258,7 @@ impl PipelineArgs {
 
 /// What is wrong is what was asked for, so it goes to the output.
 fn run_lint(args: &LintArgs, stage: &mut Stage) -> Result<Exit, Failure> {
-    let sources = pipeline_file::read(&args.file.files)?;
+    let sources = pipeline_file::read(&args.file.files, stage)?;
     let form = if args.json { LintForm::Json } else { args.output };
     let (diagnostics, verdict, exit) = match pipeline_file::check(&sources) {
         Ok(loaded) => {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::disk::{Disk as _, DiskFile, OpenMode, RealDisk, lock};
 use base::rng::{Random, SystemRandom};
@@ -10,7 +11,7 @@ use client::Client;
 use coordination::CoordinationError;
 use coordination::beat::Beat;
 use coordination::heart::{self, Voice};
-use coordination::limits::SLOTS_MAX;
+use coordination::limits::{MUSTER_MS_MAX, SLOTS_MAX};
 use coordination::node::{Node, check_cluster};
 use coordination::topics;
 use pipeline::cluster::{Candidate, Worker};
@@ -24,13 +25,19 @@ use runtime::{thread, timer};
 use crate::cli::Stage;
 use crate::cluster::{ClusterArgs, World};
 use crate::command::up::data_dir;
-use crate::config::Settings;
+use crate::config::{Settings, duration};
 use crate::message::{Exit, Failure, codes, failed};
+use crate::pipeline_file::ToApply;
+
+mod begin;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// How long the last beat, which says that the node leaves, may take to be heard.
 const LAST_BEAT_MS: u64 = 1_100;
+
+/// Nodes of one role that find a place of their own in one data folder.
+const NODES_OF_A_FOLDER_MAX: u32 = 64;
 
 /// What a node does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -66,8 +73,17 @@ pub(crate) struct ServeArgs {
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
   millstream jobmanager -b kafka-1:9092
-  millstream jobmanager --id jm-1                    named, where several share a data folder")]
+  millstream jobmanager --id jm-1                    named, where several share a data folder
+  millstream jobmanager --config config.yaml pipeline.yaml
+                                                     and runs it once its task managers answer")]
 pub(crate) struct ManagerArgs {
+    /// A pipeline to run as soon as its task managers have answered: one file, or a list of tasks
+    /// with its configuration, which --config may name.
+    #[arg(num_args = 0..=2, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// How long to wait for the task managers that the pipeline wants [default: 2m].
+    #[arg(long, value_name = "TIME")]
+    wait: Option<String>,
     #[command(flatten)]
     pub(crate) node: NodeArgs,
 }
@@ -76,7 +92,8 @@ pub(crate) struct ManagerArgs {
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
   millstream taskmanager -b kafka-1:9092 --slots 4
-  millstream taskmanager --id tm-1                   named, where several share a data folder")]
+  millstream taskmanager --id tm-1                   named, where several share a data folder
+  millstream taskmanager --config config.yaml        the cluster that a configuration names")]
 pub(crate) struct WorkerArgs {
     #[command(flatten)]
     slots: SlotArgs,
@@ -88,7 +105,7 @@ pub(crate) struct WorkerArgs {
 #[derive(Debug, Args)]
 struct SlotArgs {
     /// Slots: tasks of so many slots run at once [default: one per processor].
-    #[arg(long, value_name = "N")]
+    #[arg(long, visible_alias = "threads", value_name = "N")]
     slots: Option<u32>,
 }
 
@@ -122,27 +139,46 @@ impl ServeArgs {
 
 /// Serves in the roles of the command line.
 pub(crate) fn run(args: &ServeArgs, stage: &mut Stage) -> Result<Exit, Failure> {
-    serve(&args.roles, (&args.node, args.slots.slots), stage)
+    serve(&args.roles, (&args.node, args.slots.slots), Start::default(), stage)
 }
 
 /// Serves as a job manager.
 pub(crate) fn run_manager(args: &ManagerArgs, stage: &mut Stage) -> Result<Exit, Failure> {
-    serve(&[Role::Jobmanager], (&args.node, None), stage)
+    let patience = match &args.wait {
+        Some(text) => duration(text).ok_or_else(|| {
+            Failure::usage(format!("--wait must be a duration such as 30s, found `{text}`"))
+        })?,
+        None => Duration::from_millis(MUSTER_MS_MAX),
+    };
+    let pipeline = match begin::read(&args.files, stage) {
+        Ok(pipeline) => pipeline,
+        Err(told) => return told,
+    };
+    serve(&[Role::Jobmanager], (&args.node, None), Start { pipeline, patience }, stage)
 }
 
 /// Serves as a task manager.
 pub(crate) fn run_worker(args: &WorkerArgs, stage: &mut Stage) -> Result<Exit, Failure> {
-    serve(&[Role::Taskmanager], (&args.node, args.slots.slots), stage)
+    serve(&[Role::Taskmanager], (&args.node, args.slots.slots), Start::default(), stage)
+}
+
+/// What a job manager begins with.
+#[derive(Default)]
+struct Start {
+    pipeline: Option<ToApply>,
+    /// How long it waits for task managers.
+    patience: Duration,
 }
 
 fn serve(
     roles: &[Role],
     (args, slots_wanted): (&NodeArgs, Option<u32>),
+    start: Start,
     stage: &mut Stage,
 ) -> Result<Exit, Failure> {
     let slots = slots(roles, slots_wanted)?;
     let world = World::new();
-    let (node, held) = node(roles, args, &stage.settings, &world)?;
+    let (node, held) = node(roles, args, stage, &world)?;
     let executor = Executor::new(thread::parallelism()).map_err(|error| failed::machine(&error))?;
     executor.block_on(async {
         let mut signals = Signals::listen().map_err(|error| failed::machine(&error))?;
@@ -150,9 +186,8 @@ fn serve(
         let client_failed = |error| failed::client(&error, &stage.settings);
         // The leader's seat is held by transactions, and what it agrees on is kept in them.
         client.require(ApiKey::InitProducerId).await.map_err(client_failed)?;
-        if held.is_some() {
-            let dir = data_dir(&stage.settings).join(folder(roles));
-            belongs(&client, &dir).map_err(|error| coordination_failed(&error, stage))?;
+        if let Some((_lock, dir)) = &held {
+            belongs(&client, dir).map_err(|error| coordination_failed(&error, stage))?;
         }
         topics::prepare(&client).await.map_err(|error| coordination_failed(&error, stage))?;
         let is_candidate = roles.contains(&Role::Jobmanager);
@@ -160,12 +195,16 @@ fn serve(
         let voice = Voice::new(beat, Arc::clone(&world.clock));
         let heart = heart::start(&client, &voice);
         let (trigger, ending) = shutdown::pair();
-        let parts = Parts { client, world: &world, node: &node, voice: &voice };
+        let parts = Parts { client: client.clone(), world: &world, node: &node, voice: &voice };
         let mut running = parts.start(roles, (&trigger, &ending));
         tell_ready(roles, &node, slots, stage)?;
-        let ended = runtime::select! {
+        let place = (&client, &world, &node);
+        let failure = runtime::select! {
             _ = signals.next() => None,
-            ended = first(&mut running) => Some(ended),
+            ended = first(&mut running) => {
+                ended.err().map(|error| coordination_failed(&error, stage))
+            }
+            failure = begin::begin(start.pipeline, place, start.patience, stage) => Some(failure),
         };
         trigger.fire();
         // Somebody who presses Ctrl-C again does not want to wait for the end.
@@ -175,12 +214,9 @@ fn serve(
             () = again => return Ok(Exit::Interrupted),
         }
         // Nobody has to wait for the silence of a node that says that it leaves.
-        timer::sleep(std::time::Duration::from_millis(LAST_BEAT_MS)).await;
+        timer::sleep(Duration::from_millis(LAST_BEAT_MS)).await;
         heart.abort();
-        match ended {
-            Some(Err(error)) => Err(coordination_failed(&error, stage)),
-            Some(Ok(())) | None => Ok(Exit::Success),
-        }
+        failure.map_or(Ok(Exit::Success), Err)
     })
 }
 
@@ -218,7 +254,7 @@ async fn first(running: &mut Running) -> Result<(), CoordinationError> {
         if let Some(at) = running.iter().position(Task::is_finished) {
             return running.swap_remove(at).join().await.unwrap_or(Ok(()));
         }
-        timer::sleep(std::time::Duration::from_millis(50)).await;
+        timer::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -241,17 +277,22 @@ fn slots(roles: &[Role], wanted: Option<u32>) -> Result<u32, Failure> {
     Err(Failure::usage(format!("--slots must be from 1 to {SLOTS_MAX}, found {slots}")))
 }
 
-/// Who this node is, and the lock of the folder where its id is kept.
+/// The lock of a folder, and the folder.
+type Held = (Arc<dyn DiskFile>, PathBuf);
+
+/// Who this node is, and the folder where its id is kept.
 fn node(
     roles: &[Role],
     args: &NodeArgs,
-    settings: &Settings,
+    stage: &Stage,
     world: &World,
-) -> Result<(Node, Option<Arc<dyn DiskFile>>), Failure> {
-    let dir = data_dir(settings).join(folder(roles));
-    let held = match args.id {
-        Some(_) => None,
-        None => Some(locked(&dir)?),
+) -> Result<(Node, Option<Held>), Failure> {
+    let dir = data_dir(&stage.settings).join(folder(roles));
+    let (dir, held) = match (&args.id, &stage.configuration) {
+        (Some(_), _) => (dir, None),
+        (None, None) => (dir.clone(), Some(locked(&dir)?)),
+        // Whoever runs a list of tasks starts the same command several times on one machine.
+        (None, Some(_)) => first_free(&dir).map(|(dir, held)| (dir, Some(held)))?,
     };
     let (host, pid) = (crate::host::name(), std::process::id());
     let node = Node::start(
@@ -260,6 +301,7 @@ fn node(
         (&*world.clock, &SystemRandom),
         (&host, pid),
     );
+    let held = held.map(|lock| (lock, dir));
     node.map(|node| (node, held)).map_err(|error| node_failed(&error))
 }
 
@@ -279,6 +321,25 @@ fn folder(roles: &[Role]) -> &'static str {
         (false, true) => "taskmanager",
         _ => "node",
     }
+}
+
+/// The folder, or the next one beside it that no other node has.
+fn first_free(dir: &Path) -> Result<(PathBuf, Arc<dyn DiskFile>), Failure> {
+    let mut number = 1;
+    loop {
+        let name = if number == 1 { dir.to_owned() } else { numbered(dir, number) };
+        match locked(&name) {
+            Ok(held) => return Ok((name, held)),
+            Err(failure) if failure.code != Some(codes::FOLDER_IN_USE) => return Err(failure),
+            Err(failure) if number == NODES_OF_A_FOLDER_MAX => return Err(failure),
+            Err(_) => number += 1,
+        }
+    }
+}
+
+fn numbered(dir: &Path, number: u32) -> PathBuf {
+    let name = dir.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    dir.with_file_name(format!("{name}-{number}"))
 }
 
 fn locked(dir: &Path) -> Result<Arc<dyn DiskFile>, Failure> {
@@ -326,6 +387,14 @@ pub(crate) fn coordination_failed(error: &CoordinationError, stage: &Stage) -> F
             .help("give each node a name of its own with --id"),
         CoordinationError::NoLeader => Failure::new(Exit::TimedOut, codes::NO_LEADER, what)
             .help("start one with `millstream jobmanager`"),
+        CoordinationError::Missing { present, .. } => {
+            let failure = Failure::new(Exit::TimedOut, codes::TASK_MANAGERS_MISSING, what)
+                .help("start them with `millstream taskmanager --config FILE`, and it once more");
+            match present.as_slice() {
+                [] => failure,
+                present => failure.fact(format!("there are: {}", present.join(", "))),
+            }
+        }
         CoordinationError::Unreadable { .. } => {
             Failure::new(Exit::Failed, codes::STATE_UNUSABLE, what)
         }

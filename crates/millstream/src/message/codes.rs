@@ -205,6 +205,18 @@ codes! {
         "The data folder keeps the id of the node and of the cluster that it has joined, and the \
          log at this address has another id: it is another cluster, or its data was deleted. Use \
          the address of the cluster, another folder (--data), or a name of its own (--id).";
+    TASK_MANAGERS_MISSING = "MS-3040", "task managers have not answered",
+        "A job manager that is given a pipeline says `sos` at its start, on the topic __ms.sos, \
+         and waits until as many task managers have answered as the configuration names \
+         (`task_managers`). Those that did are named. Start the others with \
+         `millstream taskmanager --config FILE`, then the job manager again; `--wait TIME` lets \
+         it wait for longer.";
+    ARC_SHARED = "MS-3041", "two pipelines would share a topic between processors",
+        "In a bare list the topic of an arc from p1 to p2 is called p1_p2, whatever the pipeline \
+         is called: a second pipeline with an arc of the same name would read the records of the \
+         first. Nothing was changed. Give its processors other ids, or write it in the new form \
+         (`millstream pipeline upgrade`), where the names begin with the pipeline's. A file that \
+         was only renamed goes on when its configuration has `name:` with the old name.";
     PORT_TAKEN = "MS-5001", "the port is taken",
         "Another process listens on it; the message names it where the system tells. Stop it, \
          use it (-b host:port), or listen elsewhere (--listen 127.0.0.1:0 takes a free port).";

@@ -38,6 +38,7 @@ const COMMANDS: &[&[&str]] = &[
     &["pipeline", "stop"],
     &["pipeline", "restart"],
     &["pipeline", "upgrade"],
+    &["pipeline", "echo"],
     &["dlq"],
     &["dlq", "list"],
     &["dlq", "show"],

@@ -22,13 +22,16 @@ use coordination::reader::{From, Reader, Word};
 use coordination::request::{Answer, Ask, Kind, Reply, Request};
 use coordination::roll::Roll;
 use coordination::seat::{Seat, Sitting, next_request};
+use coordination::sos::HandOut;
 use coordination::topics::{BEATS, CLUSTER, REQUESTS};
 use protocol::error_code::ErrorCode;
 use runtime::shutdown::Shutdown;
 use runtime::timer;
-use topology::plan::Plan;
+use topology::plan::{Plan, TopicRole};
+use topology::spec::Form;
 use tracing::{info, warn};
 
+use super::hand_out;
 use super::prepare::{self, PrepareError};
 use super::register::{self, Found};
 use crate::engine::{Claimant, EngineError};
@@ -157,7 +160,7 @@ impl Candidate {
                     warn!(version, protocol, "a node of another protocol is left alone");
                 }
                 Word::Request(request, next) => self.requests.push_back((request, next)),
-                Word::Answer(_) => {}
+                Word::Answer(_) | Word::Sos | Word::Free(_) => {}
             }
         }
         if let Some(beat) = self.roll.successor() {
@@ -240,7 +243,9 @@ impl Candidate {
                 for entry in &entries {
                     tell(entry);
                 }
-                seat.commit(Sitting { entries, answer: None }, self.clock.unix_ms()).await?;
+                let hand_outs = self.hand_outs(&entries, leader);
+                let sitting = Sitting { entries, answer: None, hand_outs };
+                seat.commit(sitting, self.clock.unix_ms()).await?;
                 Outcome::Done
             }
             Action::Register { job, workers, .. } => {
@@ -274,6 +279,46 @@ impl Candidate {
         Ok(plan)
     }
 
+    /// What task managers are told of entries, where their pipelines are of the legacy form.
+    fn hand_outs(&mut self, entries: &[Entry], leader: &Leader) -> Vec<HandOut> {
+        let known = leader.catalogue();
+        let mut told = Vec::new();
+        for entry in entries {
+            let job = match entry {
+                Entry::Job(job) => Some(job),
+                Entry::Assignment(it) => known.jobs.get(&it.job),
+                Entry::Leadership(_) => None,
+            };
+            // A job whose files cannot be read ends with that, and runs nowhere.
+            if let Some(Ok(plan)) = job.map(|job| self.plan(job))
+                && plan.form == Form::Legacy
+            {
+                told.extend(hand_out::of(entry, known, &plan));
+            }
+        }
+        told
+    }
+
+    /// Another job that has a topic between tasks in common with a plan.
+    fn shared(&mut self, plan: &Plan, leader: &Leader) -> Option<(String, String)> {
+        let is_edge = |of: &Plan, name: &String| {
+            of.topics.get(name).is_some_and(|it| it.role == TopicRole::Edge)
+        };
+        // In the full form the names of these topics begin with the pipeline's.
+        if plan.form == Form::Full {
+            return None;
+        }
+        let others = leader.catalogue().jobs.values().filter(|job| job.name != plan.pipeline);
+        for job in others {
+            let Ok(other) = self.plan(job) else { continue };
+            let both = plan.topics.keys().find(|it| is_edge(plan, it) && is_edge(&other, it));
+            if let Some(topic) = both {
+                return Some((topic.clone(), job.name.clone()));
+            }
+        }
+        None
+    }
+
     /// Who claims a job, to those who run it elsewhere.
     fn claimant(&self) -> Claimant {
         Claimant {
@@ -304,7 +349,9 @@ impl Candidate {
         };
         let entries: Vec<Entry> = job.into_iter().map(Entry::Job).collect();
         let answer = Answer { format: FORMAT, id: request.id, reply };
-        let sitting = Sitting { entries: entries.clone(), answer: Some((answer, next)) };
+        let hand_outs = self.hand_outs(&entries, leader);
+        let answer = Some((answer, next));
+        let sitting = Sitting { entries: entries.clone(), answer, hand_outs };
         seat.commit(sitting, self.clock.unix_ms()).await?;
         for entry in entries {
             tell(&entry);
@@ -323,6 +370,10 @@ impl Candidate {
             Ok(plan) => plan,
             Err(error) => return Ok((None, refused(&error))),
         };
+        if let Some((topic, other)) = self.shared(&plan, leader) {
+            let reason = format!("the topic `{topic}` is an arc of the pipeline `{other}`");
+            return Ok((None, Reply::Refused { kind: Kind::Shared, reason, facts: Vec::new() }));
+        }
         let marks = (self.rng.next_u64(), self.clock.unix_ms());
         let admitted = prepare::admit(&self.client, &plan, marks, is_dry).await;
         let prepared = match admitted {

@@ -8,7 +8,7 @@ use coordination::catalogue::{FORMAT, Goal, Job};
 use topology::diagnose::{Look, Paint, Sources, render};
 use topology::lint;
 use topology::plan::{Change, Outline, Plan, compare};
-use topology::spec::{Delivery, Spill};
+use topology::spec::{Delivery, Form, Spill};
 
 use crate::engine::EngineError;
 use crate::engine::ledger::Ledger;
@@ -111,7 +111,8 @@ pub(crate) async fn admit(
     let (counts, ledger) = admitted.await.map_err(PrepareError::Engine)?;
     let before = ledger.newest.and_then(|claim| Outline::parse(&claim.outline).ok());
     let changes = before.map(|before| compare(&before, &Outline::of(plan))).unwrap_or_default();
-    let stages = (0..plan.stages.len()).map(|stage| tasks_of(plan, stage, &counts)).collect();
+    let stages: Vec<i32> =
+        (0..plan.stages.len()).map(|stage| tasks_of(plan, stage, &counts)).collect();
     let job = Job {
         format: FORMAT,
         name: plan.pipeline.clone(),
@@ -122,11 +123,21 @@ pub(crate) async fn admit(
         applied_ms,
         files: Vec::new(),
         variables: BTreeMap::new(),
-        stages,
         topics: counts,
-        slots: plan.slots.saturating_mul(plan.task_managers).max(1),
+        slots: slots_of(plan, &stages),
+        stages,
         is_transactional: plan.delivery == Delivery::ExactlyOnce,
         note: None,
     };
     Ok(Prepared { job, changes })
+}
+
+/// The slots that a job wants.
+fn slots_of(plan: &Plan, stages: &[i32]) -> u32 {
+    match plan.form {
+        // Each instance of a processor has a thread of its own, as long as there are free ones.
+        Form::Legacy => stages.iter().map(|count| u32::try_from(*count).unwrap_or(0)).sum(),
+        Form::Full => plan.slots.saturating_mul(plan.task_managers),
+    }
+    .max(1)
 }

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use base::clock::Clock;
 use client::Client;
+use client::options::ProducerOptions;
+use client::producer::{Producer, Record};
 use coordination::CoordinationError;
 use coordination::beat::{Beat, PROTOCOL};
 use coordination::catalogue::Catalogue;
@@ -17,7 +19,8 @@ use coordination::heart::Voice;
 use coordination::limits::READ_WAIT_MS_MAX;
 use coordination::node::Node;
 use coordination::reader::{From, Reader, Word};
-use coordination::topics::{BEATS, CLUSTER};
+use coordination::sos::FreeThreads;
+use coordination::topics::{BEATS, CLUSTER, SOS, SOS_ANSWERS};
 use runtime::channel::WatchReceiver;
 use runtime::shutdown::Shutdown;
 use runtime::timer;
@@ -61,7 +64,8 @@ impl Worker {
     /// # Errors
     /// The log's, when it cannot be read any more.
     pub async fn run(mut self, mut shutdown: Shutdown) -> Result<(), CoordinationError> {
-        let topics = [(CLUSTER, From::Start), (BEATS, From::End)];
+        let topics = [(CLUSTER, From::Start), (BEATS, From::End), (SOS, From::End)];
+        let answers = self.place.client.producer(ProducerOptions::default());
         let mut reader = Reader::open(&self.place.client, &topics).await?;
         let wait = Duration::from_millis(READ_WAIT_MS_MAX);
         loop {
@@ -70,7 +74,8 @@ impl Worker {
                 () = shutdown.requested() => break,
             };
             match words.and_then(|words| self.take(words)) {
-                Ok(()) => {}
+                Ok(false) => {}
+                Ok(true) => self.answer(&answers).await,
                 Err(CoordinationError::Client(error)) if error.is_retriable() => {
                     warn!(%error, "the catalogue cannot be read at present");
                     timer::sleep(wait).await;
@@ -86,7 +91,9 @@ impl Worker {
         Ok(())
     }
 
-    fn take(&mut self, words: Vec<Word>) -> Result<(), CoordinationError> {
+    /// Takes what came; whether somebody called.
+    fn take(&mut self, words: Vec<Word>) -> Result<bool, CoordinationError> {
+        let mut is_called = false;
         for word in words {
             match word {
                 Word::Entry(entry) => self.catalogue.apply(entry),
@@ -102,10 +109,29 @@ impl Worker {
                     let (version, theirs) = (foreign.version, foreign.protocol);
                     return Err(CoordinationError::Protocol { version, theirs, ours: PROTOCOL });
                 }
-                Word::Foreign(_) | Word::Request(..) | Word::Answer(_) => {}
+                Word::Sos => is_called = true,
+                Word::Foreign(_) | Word::Request(..) | Word::Answer(_) | Word::Free(_) => {}
             }
         }
-        Ok(())
+        Ok(is_called)
+    }
+
+    /// Tells who called how many threads are free. It is not waited for: who calls calls again.
+    async fn answer(&self, answers: &Producer) {
+        let busy = u32::try_from(self.held.len() + self.ending.len()).unwrap_or(u32::MAX);
+        let answer = FreeThreads::of(&self.node.id, self.voice.slots().saturating_sub(busy));
+        let value = serde_json::to_vec(&answer).expect("an answer is plain data");
+        let record = Record {
+            topic: SOS_ANSWERS,
+            partition: Some(0),
+            key: Some(self.node.id.as_bytes()),
+            value: Some(&value),
+            timestamp: Some(self.place.clock.unix_ms()),
+            headers: &[],
+        };
+        if let Err(error) = answers.append(record).await {
+            warn!(%error, "the call of a job manager is not answered");
+        }
     }
 
     /// Makes what runs what is granted.

@@ -36,8 +36,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, root: &Node, default_name: String) -
     cluster(reader, &mut fields, &mut spec);
     let runtime = fields.take("runtime");
     spec.runtime = runtime.map(|node| self::runtime(reader, node)).unwrap_or_default();
-    let slots = spec.runtime.parallelism.saturating_mul(spec.runtime.task_managers);
-    spec.partitions = slots.clamp(PARTITIONS, 1_024);
+    spec.partitions = usual_partitions(&spec.runtime);
     if let Some(node) = fields.take("partitions") {
         let count = reader.count("`partitions`", node, (1, PARTITIONS_MAX));
         spec.partitions = count.unwrap_or(spec.partitions);
@@ -63,6 +62,11 @@ pub(crate) fn read(reader: &mut Reader<'_>, root: &Node, default_name: String) -
     spec.tests = tests.map(|node| cases::read_all(reader, node)).unwrap_or_default();
     fields.finish(reader);
     spec
+}
+
+/// Partitions of the topics that a pipeline makes, when the file does not say.
+pub(crate) fn usual_partitions(runtime: &Runtime) -> u32 {
+    runtime.parallelism.saturating_mul(runtime.task_managers).clamp(PARTITIONS, 1_024)
 }
 
 fn version(reader: &mut Reader<'_>, fields: &mut Fields<'_>) {

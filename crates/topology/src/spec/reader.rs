@@ -13,11 +13,12 @@ use crate::json::{Number, Path};
 use crate::limits::{DIAGNOSTICS_MAX, NAME_BYTES_MAX, TOPIC_BYTES_MAX};
 
 /// Other names of fields, accepted for ever: written name, meant name.
-pub(crate) const ALIASES: [(&str, &str); 6] = [
+pub(crate) const ALIASES: [(&str, &str); 7] = [
     ("checkpoint_interval", "commit_interval"),
     ("task_managers_number", "task_managers"),
     ("constant", "add"),
     ("broker", "brokers"),
+    ("broker_address", "brokers"),
     ("bootstrap_servers", "brokers"),
     ("dlq", "dead_letter"),
 ];

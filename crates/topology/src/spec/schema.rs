@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::errors::{ON_ERROR_WORDS, ORDER_WORDS, RULE_WORDS};
 use super::reader::ALIASES;
 use super::task::{EMIT_WORDS, TYPES};
-use super::{FULL_FIELDS, Form, edges, full};
+use super::{FULL_FIELDS, Form, edges, full, legacy};
 use crate::limits::{
     NAME_BYTES_MAX, PARALLELISM_MAX, PARTITIONS_MAX, RETRIES_MAX, TASKS_MAX, TOPIC_BYTES_MAX,
 };
@@ -117,15 +117,16 @@ fn pipeline() -> Value {
 
 /// What stands around or beside a list of tasks.
 fn configuration() -> Value {
-    let slots = "Slots of each process.";
+    let instances = "Instances of each processor.";
     let mut root = mapping(
         "A list of tasks with its settings.",
         &[],
         vec![
             ("name", name("The pipeline's name; the file's when it is left out.", NAME_BYTES_MAX)),
             ("brokers", text("Addresses of the cluster.")),
+            ("broker_port", whole("The port, when the address has none.", legacy::PORT_MAX)),
             ("task_managers", whole("Processes that share the work.", PARALLELISM_MAX)),
-            ("parallelism", whole(slots, PARALLELISM_MAX)),
+            ("parallelism", whole(instances, PARALLELISM_MAX)),
             ("commit_interval", duration("The longest time between commits.")),
             ("edges", words("When there are topics between tasks.", &edges::EDGES_WORDS)),
             ("partitions", whole("Partitions of the topics that it makes.", PARTITIONS_MAX)),

@@ -1,5 +1,6 @@
 //! A spec written out in the full form, so that people can leave the legacy one.
 
+use super::full::usual_partitions;
 use super::{
     Edges, Emit, Form, Format, OnError, Retry, Runtime, Spec, Task, TaskKind, Window,
     duration_text, schema_line,
@@ -26,6 +27,9 @@ pub fn upgrade(spec: &Spec) -> String {
     if spec.edges == Edges::Topics {
         out.push_str("edges: topics\n");
     }
+    if spec.partitions != usual_partitions(&spec.runtime) {
+        out.push_str(&format!("partitions: {}\n", spec.partitions));
+    }
     for source in spec.sources.iter().take(1) {
         let format = match source.format {
             Format::Number => ", format: number",
@@ -35,7 +39,7 @@ pub fn upgrade(spec: &Spec) -> String {
     }
     out.push_str("tasks:\n");
     for written in &spec.tasks {
-        task(written, &mut out);
+        task(written, Detail::Short, &mut out);
     }
     for sink in spec.sinks.iter().take(1) {
         if let Some(topic) = &sink.topic {
@@ -62,18 +66,35 @@ fn runtime(runtime: &Runtime, out: &mut String) {
     }
 }
 
-fn task(task: &Task, out: &mut String) {
+/// How much of a task is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// What is usual in the full form is left out.
+    Short,
+    /// All of it.
+    All,
+}
+
+/// A task as an item of the list.
+pub(crate) fn task(task: &Task, detail: Detail, out: &mut String) {
     let mut fields = vec![format!("type: {}", task.kind.word())];
     if let Some(key) = &task.key {
         fields.push(format!("key: {}", quoted(key.text())));
     }
-    kind(&task.kind, &mut fields);
+    if let Some(time) = &task.event_time {
+        fields.push(format!("event_time: {}", quoted(time.text())));
+    }
+    let from: Vec<String> = task.from.iter().map(|source| scalar(&source.value)).collect();
+    if !from.is_empty() {
+        fields.push(format!("from: [{}]", from.join(", ")));
+    }
+    kind(&task.kind, detail, &mut fields);
     if let Some(ttl_ms) = task.ttl_ms {
         fields.push(format!("ttl: {}", duration_text(ttl_ms)));
     }
     match &task.retry {
         Some(retry) => fields.extend(of_retry(retry)),
-        None if task.on_error == OnError::Fail => {}
+        None if task.on_error == OnError::Fail && detail == Detail::Short => {}
         None => fields.push(format!("on_error: {}", task.on_error.word())),
     }
     if let Some(count) = &task.partitions {
@@ -91,23 +112,25 @@ fn task(task: &Task, out: &mut String) {
     }
 }
 
-fn kind(kind: &TaskKind, fields: &mut Vec<String>) {
+fn kind(kind: &TaskKind, detail: Detail, fields: &mut Vec<String>) {
     match kind {
         TaskKind::Forward => {}
         TaskKind::Sum { field, add } => {
             if let Some(field) = field {
                 fields.push(format!("field: {}", quoted(&field.to_string())));
             }
-            if *add != Number::Int(1) {
+            if *add != Number::Int(1) || detail == Detail::All {
                 fields.push(format!("add: {}", number(*add)));
             }
         }
-        TaskKind::Count { window } => fields.extend(window.iter().flat_map(of_window)),
+        TaskKind::Count { window } => {
+            fields.extend(window.iter().flat_map(|window| of_window(window, detail)));
+        }
         TaskKind::Average { value, window } => {
             if let Some(value) = value {
                 fields.push(format!("value: {}", quoted(value.text())));
             }
-            fields.extend(of_window(window));
+            fields.extend(of_window(window, detail));
         }
         TaskKind::Filter { condition } => {
             fields.push(format!("where: {}", quoted(condition.text())));
@@ -140,7 +163,7 @@ fn of_retry(retry: &Retry) -> [String; 2] {
     ["on_error: retry".to_owned(), settings]
 }
 
-fn of_window(window: &Window) -> Vec<String> {
+fn of_window(window: &Window, detail: Detail) -> Vec<String> {
     let size = duration_text(window.size_ms);
     let mut fields = vec![if window.every_ms == window.size_ms {
         format!("window: {size}")
@@ -150,8 +173,10 @@ fn of_window(window: &Window) -> Vec<String> {
     if window.grace_ms > 0 {
         fields.push(format!("grace: {}", duration_text(window.grace_ms)));
     }
-    if window.emit == Emit::Update {
-        fields.push("emit: update".to_owned());
+    match (window.emit, detail) {
+        (Emit::Update, _) => fields.push("emit: update".to_owned()),
+        (Emit::Final, Detail::All) => fields.push("emit: final".to_owned()),
+        (Emit::Final, Detail::Short) => {}
     }
     fields
 }
@@ -175,7 +200,7 @@ pub(crate) fn scalar(text: &str) -> String {
 }
 
 /// Text in double quotes; JSON's escapes are YAML's. A `${` is kept from being a variable.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::new();
     write_text(&mut out, &text.replace("${", "$${"));
     out

@@ -1,7 +1,5 @@
 //! `pipeline apply`, `pause`, `resume`, `stop`, `restart`, `scale`: what is asked of the job manager.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use base::rng::{Random as _, SystemRandom};
@@ -15,7 +13,7 @@ use crate::cluster::{ClusterArgs, World, executor};
 use crate::command::serve::coordination_failed;
 use crate::config::Settings;
 use crate::message::{Exit, Failure, codes};
-use crate::pipeline_file;
+use crate::pipeline_file::{self, ToApply};
 
 /// Options of `apply`.
 #[derive(Debug, Args)]
@@ -84,22 +82,11 @@ impl JobArgs {
 
 /// Applies a file.
 pub(super) fn apply(args: &ApplyArgs, stage: &mut Stage) -> Result<Exit, Failure> {
-    let variables = RefCell::new(BTreeMap::new());
-    let lookup = |name: &str| {
-        let found = pipeline_file::lookup(name)?;
-        variables.borrow_mut().insert(name.to_owned(), found.clone());
-        Some(found)
-    };
-    let (loaded, texts) = match pipeline_file::load_with(args.files(), &lookup, stage) {
-        Ok(loaded) => loaded,
+    let ToApply { files, variables, .. } = match pipeline_file::to_apply(args.files(), stage) {
+        Ok(read) => read,
         Err(told) => return told,
     };
-    let named = loaded.spec.brokers.as_ref().map(|brokers| brokers.value.clone());
-    let named = named.filter(|brokers| brokers != "embedded");
-    stage.settings.pipeline("brokers", "cluster.brokers", named);
-    let variables = variables.into_inner();
-    let what = Ask::Apply { files: texts, variables, is_dry: args.dry_run };
-    put(what, stage)
+    put(Ask::Apply { files, variables, is_dry: args.dry_run }, stage)
 }
 
 /// Asks the job manager that leads, and tells its answer.
@@ -124,7 +111,8 @@ pub(super) fn put(what: Ask, stage: &mut Stage) -> Result<Exit, Failure> {
     })
 }
 
-fn refused(kind: Kind, reason: String, facts: Vec<String>) -> Failure {
+/// What a person is told of a request that was refused.
+pub(crate) fn refused(kind: Kind, reason: String, facts: Vec<String>) -> Failure {
     let (code, help) = match kind {
         Kind::NoJob => (codes::NO_JOB, "`millstream pipeline list` shows those that there are"),
         Kind::Already => (codes::NOTHING_TO_DO, "`millstream pipeline status` shows how it is"),
@@ -143,6 +131,10 @@ fn refused(kind: Kind, reason: String, facts: Vec<String>) -> Failure {
         Kind::Unsupported => {
             (codes::NOT_ON_TASK_MANAGERS, "`millstream run FILE -b HOST:PORT` runs it as it is")
         }
+        Kind::Shared => (
+            codes::ARC_SHARED,
+            "give its processors other ids; a file that was renamed goes on under `name:`",
+        ),
         Kind::TooMany => (codes::NO_JOB, "apply it to another cluster"),
         Kind::Log => (codes::REFUSED, "see what the job manager's log says"),
     };

@@ -34,7 +34,7 @@ impl TestArgs {
 
 /// Runs the cases.
 pub(super) fn run(args: &TestArgs, stage: &mut Stage) -> Result<Exit, Failure> {
-    let sources = pipeline_file::read(args.files())?;
+    let sources = pipeline_file::read(args.files(), stage)?;
     let loaded = match pipeline_file::load(args.files(), stage) {
         Ok(loaded) => loaded,
         Err(told) => return told,
