@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{FORMAT, TaskId};
 use crate::node::Node;
+use crate::seen::Seen;
 
 /// The protocol between nodes. It is raised when nodes of two versions could not work together.
 pub const PROTOCOL: u32 = 1;
@@ -35,6 +36,9 @@ pub struct Beat {
     pub slots: u32,
     /// What its slots are doing.
     pub runs: Vec<Run>,
+    /// Where it answers over HTTP, as `host:port`, when it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<String>,
 }
 
 impl Beat {
@@ -54,6 +58,7 @@ impl Beat {
             leads: None,
             slots: 0,
             runs: Vec::new(),
+            http: None,
         }
     }
 
@@ -82,6 +87,9 @@ pub struct Run {
     pub records_in: u64,
     /// Records that wait at its inputs, as of the last commit.
     pub lag: i64,
+    /// More of it, as far as there was room in the beat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Seen>,
 }
 
 /// How far a slot is.

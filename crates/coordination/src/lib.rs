@@ -34,6 +34,7 @@ pub mod reader;
 pub mod request;
 pub mod roll;
 pub mod seat;
+pub mod seen;
 pub mod topics;
 
 pub use crate::error::CoordinationError;

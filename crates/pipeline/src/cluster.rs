@@ -15,7 +15,9 @@ mod prepare;
 mod register;
 mod slot_host;
 mod task_manager;
+mod views;
 
 pub use job_manager::Candidate;
 pub use prepare::{PrepareError, read};
 pub use task_manager::Worker;
+pub use views::Views;

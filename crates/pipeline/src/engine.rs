@@ -21,6 +21,7 @@ pub(crate) mod host;
 pub mod latency;
 pub mod ledger;
 pub mod letters;
+pub mod load;
 pub(crate) mod marker;
 pub(crate) mod parking;
 mod purge;

@@ -412,6 +412,7 @@ impl Actor {
             tasks: held.grant.tasks.clone(),
             records_in: 0,
             lag: 0,
+            seen: None,
         };
         Beat {
             is_candidate: self.is_manager,

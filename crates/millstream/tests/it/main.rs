@@ -8,6 +8,7 @@ mod dlq;
 mod example;
 mod help;
 mod messages;
+mod pages;
 mod pipelines;
 mod program;
 mod records;

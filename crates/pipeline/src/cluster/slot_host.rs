@@ -15,10 +15,11 @@ use runtime::task::{self, Task};
 use topology::plan::Plan;
 
 use super::prepare;
+use super::views::{Looked, seen};
 use crate::engine::EngineError;
 use crate::engine::host::Host;
 use crate::engine::slot::{Order, SlotEnd};
-use crate::engine::view::SlotView;
+use crate::engine::view::{InputView, SlotView};
 use crate::engine::writer::Writer;
 
 /// What a slot works with.
@@ -32,6 +33,7 @@ pub(crate) struct Place {
 pub(crate) struct Held {
     pub(crate) job: String,
     pub(crate) grant: Grant,
+    restarts: u64,
     shared: Arc<Mutex<Shown>>,
     running: Task<()>,
 }
@@ -42,6 +44,7 @@ struct Shown {
     phase: Phase,
     orders: Option<Sender<Order>>,
     view: Option<Arc<Mutex<SlotView>>>,
+    stages: Arc<Vec<String>>,
     is_stopping: bool,
 }
 
@@ -52,9 +55,15 @@ impl fmt::Debug for Held {
 }
 
 impl Held {
-    /// Begins to run a grant.
-    pub(crate) fn start(place: &Place, job: &Job, grant: &Grant) -> Self {
-        let shown = Shown { phase: Phase::Starting, orders: None, view: None, is_stopping: false };
+    /// Begins to run a grant; `restarts` tells how often the slot ran for the job before.
+    pub(crate) fn start(place: &Place, (job, grant): (&Job, &Grant), restarts: u64) -> Self {
+        let shown = Shown {
+            phase: Phase::Starting,
+            orders: None,
+            view: None,
+            stages: Arc::default(),
+            is_stopping: false,
+        };
         let shared = Arc::new(Mutex::new(shown));
         let (place, job_of, granted) = (place.clone(), job.clone(), grant.clone());
         let told = Arc::clone(&shared);
@@ -62,7 +71,7 @@ impl Held {
             let end = work(&place, &job_of, &granted, &told).await;
             lock(&told).phase = end;
         });
-        Self { job: job.name.clone(), grant: grant.clone(), shared, running }
+        Self { job: job.name.clone(), grant: grant.clone(), restarts, shared, running }
     }
 
     /// Asks for the end: what is under way is committed first.
@@ -96,12 +105,25 @@ impl Held {
         self.running.is_finished()
     }
 
-    /// What the beats say of it.
-    pub(crate) fn run(&self) -> Run {
+    /// The slot, to be looked at.
+    pub(crate) fn looked(&self) -> Looked {
+        let shown = lock(&self.shared);
+        Looked {
+            job: self.job.clone(),
+            stages: Arc::clone(&shown.stages),
+            view: shown.view.clone(),
+            restarts: self.restarts,
+        }
+    }
+
+    /// What the beats say of it; figures of its tasks only when there is room for them.
+    pub(crate) fn run(&self, tasks_left: &mut usize) -> Run {
+        let seen = seen(&self.looked()).filter(|seen| seen.tasks.len() <= *tasks_left);
+        *tasks_left -= seen.as_ref().map_or(0, |seen| seen.tasks.len());
         let shown = lock(&self.shared);
         let view = shown.view.as_ref().map(|view| {
             let view = view.lock().expect("no holder of a slot's view panics");
-            let lag: i64 = view.inputs.values().map(|it| (it.end - it.committed).max(0)).sum();
+            let lag: i64 = view.inputs.values().map(InputView::lag).sum();
             (view.tasks.values().map(|task| task.records_in).sum(), lag)
         });
         let (records_in, lag) = view.unwrap_or_default();
@@ -113,6 +135,7 @@ impl Held {
             tasks: self.grant.tasks.clone(),
             records_in,
             lag,
+            seen,
         }
     }
 }
@@ -139,6 +162,7 @@ async fn work(place: &Place, job: &Job, grant: &Grant, shared: &Mutex<Shown>) ->
         shown.phase = Phase::Running;
         shown.orders = Some(opened.orders);
         shown.view = Some(opened.view);
+        shown.stages = Arc::new(plan.stages.iter().map(|stage| stage.id.clone()).collect());
     }
     tracing::info!(job = job.name, slot = grant.slot, since = grant.since, "slot runs");
     match opened.slot.run().await {

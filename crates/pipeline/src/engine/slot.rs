@@ -10,6 +10,7 @@
 
 mod pace;
 pub(crate) mod parked;
+mod shown;
 #[cfg(test)]
 mod slot_test;
 
@@ -28,11 +29,12 @@ use runtime::channel::{Receiver, Reply};
 use super::changelog;
 use super::flow::{Halt, Outlet, OutletError, RecordFailure};
 use super::latency::Latency;
+use super::load::{Activity, Load};
 use super::marker;
 use super::purge::Purge;
 use super::snapshot::keeper::Keeper;
 use super::task::{Routes, Task};
-use super::view::{InputView, SlotView};
+use super::view::SlotView;
 use super::writer::{Handles, SlotOutlet, Writer};
 use pace::{Open, Pace};
 use parked::Parked;
@@ -102,6 +104,8 @@ pub(crate) struct Slot {
     /// The end that waits until everything before it is committed.
     failure: Option<RecordFailure>,
     latency: Latency,
+    load: Arc<Load>,
+    stage_of: Arc<BTreeMap<String, usize>>,
     keeper: Option<Keeper>,
     purge: Purge,
     parked: Parked,
@@ -131,7 +135,10 @@ impl Slot {
                 }
             }
         }
+        let stages = parts.tasks.iter().map(|task| task.stage + 1).max().unwrap_or(0);
         let mut slot = Self {
+            load: Load::new(Arc::clone(&parts.clock), stages),
+            stage_of: shown::stages_of(&parts.tasks),
             tasks: parts.tasks,
             routes,
             handles,
@@ -187,6 +194,7 @@ impl Slot {
     /// One round: fetch, run, close windows, perhaps commit.
     async fn turn(&mut self) -> Result<Option<SlotEnd>, Trouble> {
         let wait = self.wait();
+        self.load.enter(Activity::Idle);
         let fetched = runtime::select! {
             biased;
             order = self.orders.recv() => {
@@ -195,6 +203,7 @@ impl Slot {
             }
             fetched = self.consumer.poll(wait) => fetched?,
         };
+        self.load.enter(Activity::Busy);
         let is_quiet = fetched.is_empty();
         for part in fetched {
             if !self.take_parked(&part).await? {
@@ -270,6 +279,7 @@ impl Slot {
                 .filter(|(node, _)| task.state.nodes[**node].change_bytes() > 0);
             places.extend(changed.map(|(_, place)| (*place, task.partition)));
         }
+        self.load.enter(Activity::Blocked);
         self.writer.prepare(&places, &groups).await?;
         if let Some(open) = &mut self.open {
             open.is_prepared = true;
@@ -353,6 +363,7 @@ impl Slot {
                 self.begin()?;
                 from = next;
             }
+            self.load.enter(Activity::Blocked);
             self.writer.drain().await?;
             if self.is_due(false) {
                 self.commit().await?;
@@ -378,6 +389,7 @@ impl Slot {
             let at = format!("offset {}", batch.header().base_offset);
             Trouble::Halt(Halt::Record(self.damaged(index, input, batch, format!("{at}: {cause}"))))
         })?;
+        self.load.enter(Activity::Stage(self.tasks[index].stage));
         let mut count = 0;
         let mut full_at = None;
         for record in decoded.iter() {
@@ -403,6 +415,9 @@ impl Slot {
                 position.next = record.offset + 1;
             }
             count += 1;
+        }
+        if let Some(position) = self.tasks[index].positions[input].as_mut() {
+            position.time_ms = Some(batch.header().max_timestamp);
         }
         if let Some(open) = &mut self.open {
             open.records += count;
@@ -436,6 +451,7 @@ impl Slot {
         index: usize,
         work: impl FnOnce(&mut Task, &mut dyn Outlet, &mut Vec<Vec<u8>>) -> Result<(), Halt>,
     ) -> Result<(), Trouble> {
+        self.load.enter(Activity::Stage(self.tasks[index].stage));
         let mut outlet =
             SlotOutlet { writer: &mut self.writer, places: &self.handles[index].outputs };
         Ok(work(&mut self.tasks[index], &mut outlet, &mut self.scratch)?)
@@ -485,10 +501,13 @@ impl Slot {
             return Ok(());
         }
         let began_us = self.clock.steady_us();
+        self.load.enter(Activity::Busy);
         self.write_markers()?;
         self.write_changes()?;
         self.send_offsets()?;
+        self.load.enter(Activity::Blocked);
         self.writer.commit().await?;
+        self.load.enter(Activity::Busy);
         let now_ms = self.clock.unix_ms();
         if let Some(open) = self.open.take() {
             for (time_ms, count) in open.times {
@@ -498,7 +517,9 @@ impl Slot {
         for task in &mut self.tasks {
             task.settle();
         }
-        self.pace.note(self.clock.steady_us().saturating_sub(began_us));
+        let took_us = self.clock.steady_us().saturating_sub(began_us);
+        self.pace.note(took_us);
+        self.load.committed(took_us);
         self.publish();
         if let Some(keeper) = &mut self.keeper {
             keeper.after_commit(&self.tasks).await;
@@ -620,6 +641,8 @@ impl Slot {
     /// Aborts the transaction and goes back to the last commit.
     async fn give_up(&mut self) -> Result<(), ClientError> {
         if self.open.take().is_some() {
+            self.load.aborted();
+            self.load.enter(Activity::Blocked);
             self.writer.abort().await?;
         }
         for task in &mut self.tasks {
@@ -627,35 +650,6 @@ impl Slot {
         }
         self.assign();
         Ok(())
-    }
-
-    /// Shows others how things stand.
-    fn publish(&self) {
-        let mut view = SlotView {
-            committed_ms: Some(self.clock.unix_ms()),
-            latency: self.latency.clone(),
-            ..SlotView::default()
-        };
-        for task in &self.tasks {
-            view.open_windows += task.open_windows();
-            view.state_bytes += task.state_bytes();
-            if task.state.parking.is_busy() {
-                view.busy.insert(task.stage);
-            }
-            for (node, counters) in task.code.chain.nodes.iter().zip(&task.totals) {
-                let shown = view.tasks.entry(node.id.clone()).or_default();
-                shown.add(counters);
-            }
-            for (input, position) in task.code.stage.inputs.iter().zip(&task.positions) {
-                if let Some(position) = position {
-                    let place = (input.topic.clone(), task.partition);
-                    let end = position.end.unwrap_or(position.committed);
-                    let shown = InputView { committed: position.committed, end };
-                    view.inputs.insert((task.stage, place), shown);
-                }
-            }
-        }
-        *self.view.lock().expect("no holder of a slot's view panics") = view;
     }
 }
 
