@@ -84,6 +84,12 @@ fn listening_socket(line: &str) -> Option<Listening> {
     (*words.get(3)? == LISTENING).then(|| Listening { address: address.into(), port, inode })
 }
 
+/// Whether a process runs that is this program.
+pub(crate) fn is_ours(pid: u32) -> bool {
+    let name = |pid: u32| fs::read_to_string(format!("/proc/{pid}/comm")).ok();
+    name(pid).is_some_and(|found| Some(found) == name(std::process::id()))
+}
+
 /// The machine's name, for people.
 pub(crate) fn name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname");

@@ -153,6 +153,21 @@ codes! {
         "With `dead_letter: plain`, or when no task says `on_error: dead_letter`, no record waits \
          behind another one, so there is nothing to be released, replayed or dropped. The letters \
          are records of a topic, and `millstream produce` puts them into a source again.";
+    NO_EDGE = "MS-3030", "the pipeline has no such edge",
+        "An edge is named by both of its ends (`a->b`) or by one of them: sources, tasks and sinks \
+         by their names. The message lists those that there are; `millstream pipeline graph FILE` \
+         draws them.";
+    FUSED_EDGE = "MS-3031", "no topic lies on the edge",
+        "The two tasks run in one call, and nothing between them can be read. With \
+         `edges: topics` in the file a topic lies on every edge, with the same results.";
+    NO_STATE_OF_KEY = "MS-3032", "the task remembers nothing of the key",
+        "It never came, its windows have closed, or what the task knows of it is not committed \
+         yet. `millstream state keys NAME TASK` lists what there is; a key that is no text is \
+         given with --hex.";
+    MUST_REST = "MS-3033", "the pipeline must not run meanwhile",
+        "Its positions and its state are about to be changed, and whoever runs it would go on with \
+         what it has in memory. Stop it first; a foreground run on another machine cannot be seen \
+         from here, and is fenced instead.";
     PORT_TAKEN = "MS-5001", "the port is taken",
         "Another process listens on it; the message names it where the system tells. Stop it, \
          use it (-b host:port), or listen elsewhere (--listen 127.0.0.1:0 takes a free port).";
