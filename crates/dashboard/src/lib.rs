@@ -6,7 +6,8 @@
 //! own log (the client) ---/         \-----> /healthz, /readyz   (200, or 503 with the reasons)
 //! ```
 //!
-//! Everything is read when it is asked for; nothing here is on the way of a record.
+//! Everything is read when it is asked for; nothing here is on the way of a record. `/tap` shows
+//! records between tasks that run in one call, while somebody asks for them.
 //!
 //! Invariants: only plain views and the client are looked at, so what is shown of a log is what
 //! any other client would see; answers, connections and waiting have limits; a log that does not
@@ -21,6 +22,7 @@ mod log;
 mod metrics;
 pub mod server;
 pub mod subject;
+mod tap;
 
 pub use server::{Bound, Server, ServerOptions};
 pub use subject::{NodeFigures, Subject};

@@ -26,3 +26,15 @@ pub const LIVE_MS_MAX: u64 = 10_000;
 
 /// How long the own log may take to answer before the process counts as busy, in milliseconds.
 pub const READY_MS_MAX: u64 = 2_000;
+
+/// Taps at once: each is a person at a terminal.
+pub const TAPS_MAX: usize = 16;
+
+/// How long a request for tapped records waits for one, in milliseconds.
+pub const TAP_WAIT_MS_MAX: u64 = 1_000;
+
+/// Pause between two looks at a tap, in milliseconds.
+pub const TAP_LOOK_MS: u64 = 20;
+
+/// Records that may be copied in a second for a tap.
+pub const TAP_RATE_MAX: u32 = 10_000;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use base::clock::Clock;
@@ -22,6 +22,7 @@ use crate::limits::{CONNECTIONS_MAX, SILENCE_MS_MAX};
 use crate::log::LogSource;
 use crate::metrics::{CONTENT_TYPE, Moment, page};
 use crate::subject::Subject;
+use crate::tap::{Board, Wish, is_foreign};
 
 /// What is served.
 pub struct ServerOptions {
@@ -60,6 +61,7 @@ struct Site {
     subject: Arc<dyn Subject>,
     log: Option<LogSource>,
     clock: Arc<dyn Clock>,
+    taps: Board,
 }
 
 impl Bound {
@@ -84,8 +86,13 @@ impl Bound {
     pub fn serve(self, options: ServerOptions) -> Server {
         let address = self.address();
         let log = options.log.map(|client| LogSource::new(client, Arc::clone(&options.clock)));
-        let site =
-            Site { version: options.version, subject: options.subject, log, clock: options.clock };
+        let site = Site {
+            version: options.version,
+            subject: options.subject,
+            log,
+            clock: options.clock,
+            taps: Board::default(),
+        };
         let task = task::spawn("http", serve(self.listener, Arc::new(site)));
         Server { address, task }
     }
@@ -110,6 +117,7 @@ async fn serve(listener: PlainListener, site: Arc<Site>) {
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
+        .route("/tap", get(tap))
         .with_state(site);
     if let Err(error) = axum::serve(Door(listener), router).await {
         tracing::warn!(%error, "pages are served no more");
@@ -139,8 +147,26 @@ async fn readyz(State(site): State<Arc<Site>>) -> Response {
     told(&health::obstacles(&*site.subject, site.log.as_ref()).await)
 }
 
+async fn tap(
+    State(site): State<Arc<Site>>,
+    headers: HeaderMap,
+    Query(wish): Query<Wish>,
+) -> Response {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let (status, text) = if is_foreign(host, headers.contains_key(header::ORIGIN)) {
+        (403, "records are not for pages of browsers\n".to_owned())
+    } else {
+        site.taps.answer(&wish, &*site.subject, &site.clock).await
+    };
+    answer(status, text)
+}
+
 fn told(reasons: &[String]) -> Response {
     let (status, text) = health::verdict(reasons);
-    let status = StatusCode::from_u16(status).expect("the verdicts are statuses of HTTP");
+    answer(status, text)
+}
+
+fn answer(status: u16, text: String) -> Response {
+    let status = StatusCode::from_u16(status).expect("all that is answered is a status of HTTP");
     (status, [(header::CACHE_CONTROL, "no-store")], text).into_response()
 }

@@ -1,5 +1,8 @@
 //! Whom a page is about: what the program lets be seen of itself.
 
+use std::sync::Arc;
+
+use pipeline::engine::tap::Tap;
 use pipeline::engine::view::PipelineView;
 
 /// A process that is looked at. The methods are called at each request, must not block, and
@@ -16,6 +19,9 @@ pub trait Subject: Send + Sync {
 
     /// What it is in a cluster, if it is in one.
     fn node(&self) -> Option<NodeFigures>;
+
+    /// Lets the slots of a pipeline know of a tap; how many of them run here.
+    fn tap(&self, pipeline: &str, tap: &Arc<Tap>) -> usize;
 }
 
 /// A node of a cluster.

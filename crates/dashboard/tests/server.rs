@@ -11,6 +11,7 @@ use base::rng::SystemRandom;
 use client::{Client, ClientOptions};
 use dashboard::{Bound, NodeFigures, Server, ServerOptions, Subject};
 use pipeline::engine::PipelineView;
+use pipeline::engine::tap::Tap;
 use runtime::boot::Executor;
 use runtime::stream::plain::PlainStream;
 use testkit::broker::TestBroker;
@@ -32,6 +33,10 @@ impl Subject for Quiet {
 
     fn node(&self) -> Option<NodeFigures> {
         None
+    }
+
+    fn tap(&self, _pipeline: &str, _tap: &Arc<Tap>) -> usize {
+        0
     }
 }
 

@@ -10,6 +10,7 @@ use coordination::beat::Phase;
 use coordination::heart::Voice;
 use dashboard::{Bound, NodeFigures, Server, ServerOptions, Subject};
 use pipeline::cluster::Views;
+use pipeline::engine::tap::Tap;
 use pipeline::engine::{EngineHandle, PipelineView};
 
 use crate::cli::Stage;
@@ -134,6 +135,15 @@ impl Subject for Looked {
             Self::Log => Vec::new(),
             Self::Pipeline(handle) => vec![handle.view()],
             Self::Node { views, .. } => views.as_ref().map(Views::pipelines).unwrap_or_default(),
+        }
+    }
+
+    fn tap(&self, pipeline: &str, tap: &Arc<Tap>) -> usize {
+        match self {
+            Self::Log => 0,
+            Self::Pipeline(handle) if handle.pipeline() == pipeline => handle.tap(tap),
+            Self::Pipeline(_) => 0,
+            Self::Node { views, .. } => views.as_ref().map_or(0, |it| it.tap(pipeline, tap)),
         }
     }
 

@@ -38,6 +38,7 @@ mod snapshot;
 pub mod standing;
 mod state;
 mod table;
+pub mod tap;
 pub(crate) mod task;
 pub(crate) mod topics;
 pub mod view;

@@ -96,3 +96,12 @@ pub const LOOK_MS_MAX: u64 = 2_000;
 /// Keys of a task's state that are kept while somebody looks into it: they fit into memory, and
 /// nobody reads more.
 pub const INSPECTED_KEYS_MAX: usize = 1_000_000;
+
+/// Records that a tap keeps until they are fetched; older ones make room, and are counted.
+pub const TAP_RECORDS_MAX: usize = 1_000;
+
+/// Bytes of keys and values that a tap keeps.
+pub const TAP_BYTES_MAX: usize = 1 << 20;
+
+/// How long a tap lives without being fetched from, in milliseconds.
+pub const TAP_WANTED_MS: u64 = 5_000;

@@ -90,9 +90,15 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rusqlite", &["sinks"]),
     ("rustix", &["base", "runtime"]),
     ("ryu", &["topology"]),
-    ("serde", &["topology", "coordination", "pipeline", "gateway", "sinks", "millstream"]),
+    (
+        "serde",
+        &["topology", "coordination", "pipeline", "gateway", "sinks", "dashboard", "millstream"],
+    ),
     ("serde-saphyr", &["topology"]),
-    ("serde_json", &["topology", "coordination", "pipeline", "gateway", "sinks", "millstream"]),
+    (
+        "serde_json",
+        &["topology", "coordination", "pipeline", "gateway", "sinks", "dashboard", "millstream"],
+    ),
     ("snap", &["protocol"]),
     ("sysinfo", &["gateway"]),
     ("tokio", &["runtime"]),

@@ -28,6 +28,7 @@ mod reset;
 mod rewind;
 mod standing;
 mod tap;
+pub(crate) mod tapped;
 mod which;
 
 /// Options of the command.

@@ -10,6 +10,7 @@ use topology::spec::timestamp_text;
 
 use crate::cli::Stage;
 use crate::cluster::{ClusterArgs, World, executor};
+use crate::command::pipeline::tapped::bytes_of;
 use crate::command::run::engine_failed;
 use crate::config::Settings;
 use crate::message::{Exit, Failure, codes};
@@ -141,12 +142,7 @@ fn key(args: &GetArgs) -> Result<Vec<u8>, Failure> {
     if !args.hex {
         return Ok(args.key.clone().into_bytes());
     }
-    let digits: Option<Vec<u32>> = args.key.chars().map(|digit| digit.to_digit(16)).collect();
-    let pairs = digits.filter(|digits| digits.len() % 2 == 0);
-    let bytes = pairs.map(|digits| {
-        let byte = |pair: &[u32]| u8::try_from(pair[0] * 16 + pair[1]).unwrap_or_default();
-        digits.chunks_exact(2).map(byte).collect()
-    });
+    let bytes = bytes_of(&args.key).map(|bytes| bytes.to_vec());
     bytes.ok_or_else(|| Failure::usage(format!("{} is no hexadecimal text", args.key)))
 }
 

@@ -157,9 +157,11 @@ codes! {
         "An edge is named by both of its ends (`a->b`) or by one of them: sources, tasks and sinks \
          by their names. The message lists those that there are; `millstream pipeline graph FILE` \
          draws them.";
-    FUSED_EDGE = "MS-3031", "no topic lies on the edge",
-        "The two tasks run in one call, and nothing between them can be read. With \
-         `edges: topics` in the file a topic lies on every edge, with the same results.";
+    FUSED_EDGE = "MS-3031", "nobody can be asked for the records of the edge",
+        "The two tasks run in one call, so only the processes that run them can tell what passes: \
+         they are asked over HTTP, where the beats of a cluster or --http say. None answers, or \
+         none runs the pipeline. With `edges: topics` in the file a topic lies on every edge, with \
+         the same results.";
     NO_STATE_OF_KEY = "MS-3032", "the task remembers nothing of the key",
         "It never came, its windows have closed, or what the task knows of it is not committed \
          yet. `millstream state keys NAME TASK` lists what there is; a key that is no text is \

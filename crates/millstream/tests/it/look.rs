@@ -1,7 +1,7 @@
 //! Looking into pipelines: edges, state, promises.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
 
@@ -69,7 +69,7 @@ fn state_is_read_from_the_topics_alone_with_its_windows() {
 }
 
 #[test]
-fn an_edge_is_tapped_without_a_group_and_a_fused_one_is_told() {
+fn an_edge_is_tapped_without_a_group() {
     let (log, file) = worked();
     let tap = |edge: &str, more: &[&str]| {
         log.ok(&[&["pipeline", "tap", &file, edge, "--from-start"], more].concat())
@@ -83,11 +83,75 @@ fn an_edge_is_tapped_without_a_group_and_a_fused_one_is_told() {
     assert_eq!((&record["topic"], &record["key"]), (&json!("out"), &json!("a")));
     let groups = log.ok(&["group", "list"]);
     assert!(!groups.contains("tap"), "{groups}");
-    let fused = log.run(&["pipeline", "tap", &file, "warm->seen"]);
+    // Nobody listens on the port of a socket that was closed.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let fused = log.run(&["pipeline", "tap", &file, "warm->seen", "--http", &closed.to_string()]);
     assert!(fused.messages.contains("error[MS-3031]"), "{}", fused.messages);
     let unknown = log.run(&["pipeline", "tap", &file, "warm->nowhere"]);
     assert!(unknown.messages.contains("error[MS-3030]"), "{}", unknown.messages);
     assert!(unknown.messages.contains("warm->seen"), "{}", unknown.messages);
+}
+
+/// A process that is killed when it is dropped.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Feeds the source until a tap has printed so many lines; what it printed.
+fn tapped(log: &Log, arguments: &[&str]) -> Vec<String> {
+    let mut command = log.program(&[&["pipeline", "tap"], arguments, &["-n", "2"]].concat());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let reader = std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>());
+    while child.try_wait().unwrap().is_none() {
+        let input = "a {\"at\":1000,\"temp\":21}\nb {\"at\":2000,\"temp\":10}\n";
+        log.feed(&["produce", "in", "-f", "%k %v\n"], input);
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    reader.join().unwrap()
+}
+
+#[test]
+fn between_fused_tasks_the_process_that_runs_them_is_asked() {
+    let log = Log::start();
+    let file = file(&log);
+    log.ok(&["topic", "create", "in", "-p", "1"]);
+    let node = |arguments: &[&str]| {
+        let mut command = log.program(arguments);
+        command.args(["--http", "127.0.0.1:0", "--log-format", "json"]);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = lines.find_map(|line| {
+            let told: Value = serde_json::from_str(&line.unwrap()).ok()?;
+            let is_it = told["message"] == "metrics and health are served";
+            is_it.then(|| told["address"].as_str().unwrap().to_owned())
+        });
+        // The rest is read, so that the process never waits for us.
+        std::thread::spawn(move || lines.map_while(Result::ok).count());
+        (Process(child), address.unwrap())
+    };
+    let (running, http) = node(&["run", &file, "-b", &log.address, "--plain"]);
+    let ready = || crate::pages::page(&http, "/readyz").0 == 200;
+    while !ready() {
+        std::thread::yield_now();
+    }
+    let lines = tapped(&log, &[&file, "warm->seen", "--http", &http]);
+    assert_eq!(lines, ["warm->seen  p0  a  {\"at\":1000,\"temp\":21}"; 2], "b is not warm");
+    drop(running);
+    // In a cluster the beats tell where to ask, and the pipeline has a name.
+    let data = log.folder.path().join("node").to_str().unwrap().to_owned();
+    let (_node, _) = node(&["serve", "--slots", "1", "--data", &data]);
+    log.ok(&["pipeline", "apply", &file]);
+    while !log.ok(&["pipeline", "list"]).contains("rooms     running") {}
+    let lines = tapped(&log, &["rooms", "warm->mean", "--json"]);
+    let record: Value = serde_json::from_str(&lines[0]).unwrap();
+    assert_eq!((&record["edge"], &record["key"]), (&json!("warm->mean"), &json!("a")));
 }
 
 #[test]

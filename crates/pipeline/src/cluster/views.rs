@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use base::cast;
 use coordination::seen::{Seen, TaskSeen};
 
+use crate::engine::tap::Tap;
 use crate::engine::view::{PipelineView, SlotView};
 
 /// A slot as it is looked at.
@@ -49,6 +50,18 @@ impl Views {
             }
         }
         pipelines.into_values().collect()
+    }
+
+    /// Lets the slots of a pipeline know of a tap; how many run here.
+    #[must_use]
+    pub fn tap(&self, pipeline: &str, tap: &Arc<Tap>) -> usize {
+        let slots = self.lock();
+        let views =
+            slots.iter().filter(|slot| slot.job == pipeline).filter_map(|it| it.view.as_ref());
+        let view = |slot: &Mutex<SlotView>| {
+            slot.lock().expect("no holder of a slot's view panics").tap(tap)
+        };
+        views.filter(|slot| view(slot)).count()
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Looked>> {

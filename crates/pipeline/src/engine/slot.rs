@@ -13,6 +13,7 @@ pub(crate) mod parked;
 mod shown;
 #[cfg(test)]
 mod slot_test;
+mod tapped;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,6 +34,7 @@ use super::load::{Activity, Load};
 use super::marker;
 use super::purge::Purge;
 use super::snapshot::keeper::Keeper;
+use super::tap::Followed;
 use super::task::{Routes, Task};
 use super::view::SlotView;
 use super::writer::{Handles, SlotOutlet, Writer};
@@ -106,6 +108,7 @@ pub(crate) struct Slot {
     latency: Latency,
     load: Arc<Load>,
     stage_of: Arc<BTreeMap<String, usize>>,
+    taps: Followed,
     keeper: Option<Keeper>,
     purge: Purge,
     parked: Parked,
@@ -139,6 +142,7 @@ impl Slot {
         let mut slot = Self {
             load: Load::new(Arc::clone(&parts.clock), stages),
             stage_of: shown::stages_of(&parts.tasks),
+            taps: Followed::default(),
             tasks: parts.tasks,
             routes,
             handles,
@@ -204,6 +208,7 @@ impl Slot {
             fetched = self.consumer.poll(wait) => fetched?,
         };
         self.load.enter(Activity::Busy);
+        self.follow_taps();
         let is_quiet = fetched.is_empty();
         for part in fetched {
             if !self.take_parked(&part).await? {

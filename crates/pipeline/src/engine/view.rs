@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::chain::Counters;
 use super::latency::Latency;
 use super::load::{CommitsView, Load, LoadView};
+use super::tap::{Tap, Taps};
 
 /// What has happened at a task up to the last commit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -77,6 +78,15 @@ pub(crate) struct SlotView {
     pub(crate) load: Option<Arc<Load>>,
     /// The stage of each of its tasks.
     pub(crate) stage_of: Arc<BTreeMap<String, usize>>,
+    /// Where it learns who wants to look; none before it runs.
+    pub(crate) taps: Option<Arc<Taps>>,
+}
+
+impl SlotView {
+    /// Lets the slot know of a tap; whether it runs.
+    pub(crate) fn tap(&self, tap: &Arc<Tap>) -> bool {
+        self.taps.as_ref().map(|taps| taps.ensure(tap)).is_some()
+    }
 }
 
 /// A table that is written from a topic.

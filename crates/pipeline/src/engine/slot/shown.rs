@@ -24,6 +24,7 @@ impl Slot {
             latency: self.latency.clone(),
             load: Some(Arc::clone(&self.load)),
             stage_of: Arc::clone(&self.stage_of),
+            taps: Some(Arc::clone(&self.taps.taps)),
             ..SlotView::default()
         };
         for task in &self.tasks {
