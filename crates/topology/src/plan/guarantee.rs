@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Arc, InputKind, Plan, Table};
+use super::{Arc, Gateway, InputKind, Plan, Table};
 use crate::spec::{Delivery, OnError, Start};
 
 /// How often a record of the source has its effect.
@@ -30,9 +30,9 @@ impl fmt::Display for Guarantee {
 /// A way from a source to a place of results.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path {
-    /// The source's name.
+    /// The name of the source, or of a gateway.
     pub source: String,
-    /// The sink's name.
+    /// The name of the sink, or the topic of a gateway.
     pub sink: String,
     /// Where results are: `topic out`, or `table rooms in a.db`.
     pub target: String,
@@ -47,8 +47,8 @@ impl Plan {
     #[must_use]
     pub fn paths(&self) -> Vec<Path> {
         let arcs = self.arcs();
-        let mut paths = Vec::new();
-        for (source, topic) in sources(self) {
+        let mut paths: Vec<Path> = self.gateways.iter().map(measured).collect();
+        for source in sources(self) {
             let behind = closure(&source, |at| next(&arcs, at));
             let is_sink = |name: &str| self.operator(name).is_none();
             let is_end = |arc: &&Arc| behind.contains(&arc.from) && is_sink(&arc.to);
@@ -63,11 +63,11 @@ impl Plan {
                 let before = closure(sink, |at| previous(&arcs, at));
                 let on_way: BTreeSet<&String> = behind.intersection(&before).collect();
                 let reasons = self.limits_of(&source, &on_way);
-                paths.push(self.path((&source, &topic), (sink, target, None), &reasons));
+                paths.push(self.path(&source, (sink, target, None), &reasons));
                 let tables = self.tables.iter().filter(|table| table.topic == target);
-                paths.extend(tables.map(|table| {
-                    self.path((&source, &topic), (sink, target, Some(table)), &reasons)
-                }));
+                paths.extend(
+                    tables.map(|table| self.path(&source, (sink, target, Some(table)), &reasons)),
+                );
             }
         }
         paths
@@ -75,12 +75,12 @@ impl Plan {
 
     fn path(
         &self,
-        (source, topic): (&str, &str),
+        source: &str,
         (sink, target, table): (&str, &str, Option<&Table>),
         limits: &[String],
     ) -> Path {
         let mut reasons = Vec::new();
-        let mut guarantee = match self.delivery {
+        let guarantee = match self.delivery {
             Delivery::ExactlyOnce => Guarantee::ExactlyOnce,
             Delivery::AtLeastOnce => Guarantee::AtLeastOnce,
         };
@@ -98,14 +98,6 @@ impl Plan {
             }
         }
         .to_owned());
-        if let Some(gateway) = self.gateways.iter().find(|gateway| gateway.topic == topic) {
-            guarantee = Guarantee::AtMostOnce;
-            let name = &gateway.name;
-            reasons.push(format!(
-                "the gateway `{name}` measures once: a reading that is not in the log when the \
-                 process dies is gone"
-            ));
-        }
         reasons.extend_from_slice(limits);
         let target = match table {
             Some(table) => format!("table {} in {}", table.table, table.file),
@@ -142,10 +134,22 @@ impl Plan {
     }
 }
 
-fn sources(plan: &Plan) -> BTreeSet<(String, String)> {
+/// The way of readings into their topic.
+fn measured(gateway: &Gateway) -> Path {
+    let reason = "it measures once: a reading that is not in the log when the process dies is gone";
+    Path {
+        source: gateway.name.clone(),
+        sink: gateway.topic.clone(),
+        target: format!("topic {}", gateway.topic),
+        guarantee: Guarantee::AtMostOnce,
+        reasons: vec![reason.to_owned()],
+    }
+}
+
+fn sources(plan: &Plan) -> BTreeSet<String> {
     let inputs = plan.stages.iter().flat_map(|stage| &stage.inputs);
     let sources = inputs.filter_map(|input| match &input.kind {
-        InputKind::Source(source) => Some((source.name.clone(), input.topic.clone())),
+        InputKind::Source(source) => Some(source.name.clone()),
         InputKind::Edge { .. } => None,
     });
     sources.collect()
@@ -240,7 +244,10 @@ tasks:
 sink: { kafka: { topic: o } }
 ";
         let all = paths(text);
-        assert_eq!(all[0].guarantee, Guarantee::AtMostOnce);
-        assert!(all[0].reasons[1].contains("the gateway `host` measures once"), "{all:?}");
+        let told =
+            |at: usize| (all[at].source.as_str(), all[at].target.as_str(), all[at].guarantee);
+        assert_eq!(told(0), ("host", "topic readings", Guarantee::AtMostOnce));
+        assert_eq!(told(1), ("source", "topic o", Guarantee::ExactlyOnce));
+        assert_eq!(all.len(), 2);
     }
 }
