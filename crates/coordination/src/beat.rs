@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalogue::{FORMAT, TaskId};
 use crate::limits::CLOCKS_APART_MS_MAX;
 use crate::node::Node;
+use crate::seen::Seen;
 
 /// The protocol between nodes. It is raised when nodes of two versions could not work together.
 pub const PROTOCOL: u32 = 2;
@@ -42,6 +43,9 @@ pub struct Beat {
     /// What the log's clock said when the beat was taken; no part of the record's value.
     #[serde(skip)]
     pub logged_ms: i64,
+    /// Where it answers over HTTP, as `host:port`, when it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<String>,
 }
 
 impl Beat {
@@ -63,6 +67,7 @@ impl Beat {
             runs: Vec::new(),
             sent_ms: 0,
             logged_ms: 0,
+            http: None,
         }
     }
 
@@ -103,6 +108,9 @@ pub struct Run {
     pub records_in: u64,
     /// Records that wait at its inputs, as of the last commit.
     pub lag: i64,
+    /// More of it, as far as there was room in the beat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Seen>,
 }
 
 /// How far a slot is.

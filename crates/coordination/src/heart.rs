@@ -1,5 +1,6 @@
 //! Beating: what the node says of itself goes out again and again.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tracing::debug;
 
 use crate::beat::{Beat, Run};
 use crate::limits::{LEADER_STALL_MS_MAX, MANAGER_BEAT_MS, WORKER_BEAT_MS};
+use crate::roll::Census;
 use crate::topics::BEATS;
 
 /// What the parts of a node have to say; cheap to clone.
@@ -27,6 +29,24 @@ struct Said {
     beat: Beat,
     /// When the leader last said that it leads, in steady milliseconds.
     led_ms: u64,
+    /// When the loop of each role last turned, in steady milliseconds.
+    turned_ms: BTreeMap<&'static str, u64>,
+    /// When a beat of a leader was last read, in steady milliseconds.
+    leader_ms: Option<u64>,
+    census: Option<Census>,
+}
+
+/// A node as it sees itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeView {
+    /// What its next beat says.
+    pub beat: Beat,
+    /// The role whose loop has not turned for the longest time, and for how many milliseconds.
+    pub slowest: Option<(&'static str, u64)>,
+    /// Milliseconds since a beat of a leader was read; none before the first.
+    pub leader_age_ms: Option<u64>,
+    /// The task managers, as a job manager sees them.
+    pub census: Option<Census>,
 }
 
 impl fmt::Debug for Voice {
@@ -39,7 +59,9 @@ impl Voice {
     /// Begins with this.
     #[must_use]
     pub fn new(beat: Beat, clock: Arc<dyn Clock>) -> Self {
-        Self { shared: Arc::new(Mutex::new(Said { beat, led_ms: 0 })), clock }
+        let said =
+            Said { beat, led_ms: 0, turned_ms: BTreeMap::new(), leader_ms: None, census: None };
+        Self { shared: Arc::new(Mutex::new(said)), clock }
     }
 
     /// Says in which epoch the node leads, or that it does not. A leader says it again and again:
@@ -60,6 +82,49 @@ impl Voice {
     #[must_use]
     pub fn slots(&self) -> u32 {
         self.said().beat.slots
+    }
+
+    /// Says where the node answers over HTTP.
+    pub fn answers_at(&self, http: Option<String>) {
+        self.said().beat.http = http;
+    }
+
+    /// Says that the loop of a role has turned: it lives.
+    pub fn turns(&self, role: &'static str) {
+        let now_ms = self.clock.steady_ms();
+        self.said().turned_ms.insert(role, now_ms);
+    }
+
+    /// Says that the loop of a role has come to its end.
+    pub fn ends(&self, role: &'static str) {
+        self.said().turned_ms.remove(role);
+    }
+
+    /// Says that somebody was heard who leads.
+    pub fn hears_leader(&self) {
+        let now_ms = self.clock.steady_ms();
+        self.said().leader_ms = Some(now_ms);
+    }
+
+    /// Says how the task managers stand.
+    pub fn counts(&self, census: Census) {
+        self.said().census = Some(census);
+    }
+
+    /// The node at this moment.
+    #[must_use]
+    pub fn view(&self) -> NodeView {
+        let now_ms = self.clock.steady_ms();
+        let beat = self.now();
+        let said = self.said();
+        let age_ms = |then_ms: u64| now_ms.saturating_sub(then_ms);
+        let turned = said.turned_ms.iter().map(|(role, then_ms)| (*role, age_ms(*then_ms)));
+        NodeView {
+            beat,
+            slowest: turned.max_by_key(|(_, age_ms)| *age_ms),
+            leader_age_ms: said.leader_ms.map(age_ms),
+            census: said.census,
+        }
     }
 
     /// Says that the node offers nothing any more, so that nobody waits for its silence.

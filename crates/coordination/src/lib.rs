@@ -36,6 +36,7 @@ pub mod reader;
 pub mod request;
 pub mod roll;
 pub mod seat;
+pub mod seen;
 pub mod sos;
 pub mod topics;
 

@@ -32,6 +32,10 @@ pub const JOBS_MAX: usize = 1_000;
 /// Slots of one node.
 pub const SLOTS_MAX: u32 = 1_024;
 
+/// Tasks whose figures ride on one beat; those of further ones are left out, so that a node with
+/// many slots still fits into a record.
+pub const BEAT_TASKS_MAX: usize = 512;
+
 /// Bytes of one record of the cluster's topics: a job carries its files.
 pub const RECORD_BYTES_MAX: usize = 900 << 10;
 

@@ -18,6 +18,21 @@ pub struct Heard {
     pub silent: u32,
 }
 
+/// Beats of one's own without one of a task manager that are more than chance: it beats half as
+/// often as a job manager.
+const SUSPECT_SILENT_BEATS: u32 = 4;
+
+/// Task managers by how they stand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Census {
+    /// They beat.
+    pub alive: usize,
+    /// Beats stay away, and they are not given up yet.
+    pub suspect: usize,
+    /// They are gone without having said so.
+    pub gone: usize,
+}
+
 /// Who is there.
 #[derive(Debug, Clone)]
 pub struct Roll {
@@ -84,6 +99,20 @@ impl Roll {
         there.map(|it| it.beat.node.as_str())
     }
 
+    /// How the task managers stand that have offered slots.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        let mut census = Census::default();
+        for heard in self.heard.values().filter(|heard| heard.beat.slots > 0) {
+            match heard.silent {
+                0..SUSPECT_SILENT_BEATS => census.alive += 1,
+                SUSPECT_SILENT_BEATS..WORKER_SILENT_BEATS_MAX => census.suspect += 1,
+                _ => census.gone += 1,
+            }
+        }
+        census
+    }
+
     /// Every node that is there, by id.
     pub fn present(&self) -> impl Iterator<Item = &Heard> {
         self.heard.values().filter(|it| it.silent < WORKER_SILENT_BEATS_MAX)
@@ -117,6 +146,22 @@ mod tests {
         assert_eq!(workers(&roll), ["me"]);
         roll.take(beat("other", 1));
         assert_eq!(workers(&roll), ["me", "other"]);
+    }
+
+    #[test]
+    fn the_census_tells_who_beats_who_is_suspect_and_who_is_gone() {
+        let mut roll = Roll::new("me", 1);
+        roll.take(Beat { slots: 0, ..beat("me", 1) });
+        roll.take(beat("other", 1));
+        let mut seen = Vec::new();
+        for _ in 0..=WORKER_SILENT_BEATS_MAX {
+            let Census { alive, suspect, gone } = roll.census();
+            seen.push((alive, suspect, gone));
+            roll.take(Beat { slots: 0, ..beat("me", 1) });
+        }
+        assert_eq!(seen[..4], [(1, 0, 0); 4]);
+        assert_eq!(seen[4..6], [(0, 1, 0); 2]);
+        assert_eq!(seen[6], (0, 0, 1));
     }
 
     #[test]

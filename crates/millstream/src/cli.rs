@@ -88,6 +88,8 @@ pub(crate) enum Command {
     Pipeline(command::pipeline::PipelineArgs),
     /// List records that failed, and let the keys behind them go on.
     Dlq(command::dlq::DlqArgs),
+    /// Look at what the tasks of a pipeline remember.
+    State(command::state::StateArgs),
     /// Look into the tables of a pipeline.
     Sink(command::sink::SinkArgs),
     /// Print the grammar of pipeline files, for editors.
@@ -179,6 +181,7 @@ impl Command {
             Self::Bench(args) => args.is_json(),
             Self::Pipeline(args) => args.is_json(),
             Self::Dlq(args) => args.is_json(),
+            Self::State(args) => args.is_json(),
             Self::Version(args) => args.json,
             Self::Run(_)
             | Self::Serve(_)
@@ -205,6 +208,7 @@ impl Command {
             Self::Bench(args) => args.settle(settings),
             Self::Pipeline(args) => args.settle(settings),
             Self::Dlq(args) => args.settle(settings),
+            Self::State(args) => args.settle(settings),
             Self::Sink(_) | Self::Schema(_) | Self::Explain(_) | Self::Version(_) => {}
         }
     }
@@ -223,6 +227,7 @@ impl Command {
             Self::Bench(args) => command::bench::run(args, stage),
             Self::Pipeline(args) => command::pipeline::run(args, stage),
             Self::Dlq(args) => command::dlq::run(args, stage),
+            Self::State(args) => command::state::run(args, stage),
             Self::Sink(args) => command::sink::run(args, stage),
             Self::Schema(args) => command::schema::run(args, stage),
             Self::Explain(args) => command::explain::run(args, stage),

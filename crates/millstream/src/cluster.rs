@@ -15,7 +15,7 @@ use crate::message::{Failure, failed};
 const BROKERS_DEFAULT: &str = "127.0.0.1:9092";
 
 /// Options of every command that speaks to a cluster.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct ClusterArgs {
     /// Addresses of the cluster, with commas between them [default: 127.0.0.1:9092].
     #[arg(long, short, value_name = "HOST:PORT", aliases = ["bootstrap-server", "broker-list"])]

@@ -11,6 +11,7 @@ pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod sink;
+pub(crate) mod state;
 pub(crate) mod topic;
 pub(crate) mod up;
 pub(crate) mod version;

@@ -41,10 +41,11 @@ pub(crate) fn listener_on(port: u16) -> Option<Holder> {
     })
 }
 
-/// The address that a process listens on, where the system tells.
+/// The address of the log that a process serves, where the system tells: what it began to listen
+/// on last, because the pages come before it (`console::bind`).
 pub(crate) fn address_of(pid: u32) -> Option<String> {
-    let own = sockets_of(pid);
-    let found = listening().into_iter().find(|socket| own.contains(&socket.inode))?;
+    let (own, sockets) = (sockets_of(pid), listening());
+    let found = own.iter().rev().find_map(|own| sockets.iter().find(|it| it.inode == *own))?;
     let address = match found.address {
         Ipv4Addr::UNSPECIFIED => Ipv4Addr::LOCALHOST,
         address => address,
@@ -59,11 +60,14 @@ fn listening() -> Vec<Listening> {
     texts.flat_map(|text| text.lines().filter_map(listening_socket).collect::<Vec<_>>()).collect()
 }
 
-/// The inodes of the sockets that a process holds, as far as we may look.
+/// The inodes of the sockets that a process holds, in the order of their descriptors, as far as we
+/// may look.
 fn sockets_of(pid: u32) -> Vec<String> {
-    let open = fs::read_dir(format!("/proc/{pid}/fd"));
-    let targets =
-        open.into_iter().flatten().flatten().filter_map(|it| fs::read_link(it.path()).ok());
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let number = |path: &std::path::Path| path.file_name()?.to_str()?.parse::<u32>().ok();
+    let mut paths: Vec<_> = open.map(|it| it.path()).collect();
+    paths.sort_by_key(|path| number(path));
+    let targets = paths.into_iter().filter_map(|path| fs::read_link(path).ok());
     let inode = |target: std::path::PathBuf| {
         Some(target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
     };
@@ -78,6 +82,12 @@ fn listening_socket(line: &str) -> Option<Listening> {
     let port = u16::from_str_radix(port, 16).ok()?;
     let inode = (*words.get(9)?).to_owned();
     (*words.get(3)? == LISTENING).then(|| Listening { address: address.into(), port, inode })
+}
+
+/// Whether a process runs that is this program.
+pub(crate) fn is_ours(pid: u32) -> bool {
+    let name = |pid: u32| fs::read_to_string(format!("/proc/{pid}/comm")).ok();
+    name(pid).is_some_and(|found| Some(found) == name(std::process::id()))
 }
 
 /// The machine's name, for people.

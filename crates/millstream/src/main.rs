@@ -7,6 +7,7 @@ mod cli;
 mod cluster;
 mod command;
 mod config;
+mod console;
 mod envelope;
 mod format;
 mod host;

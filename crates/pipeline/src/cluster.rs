@@ -8,8 +8,8 @@
 //!
 //! Who leads, and who runs what, is decided in the crate `coordination`; here is what the
 //! decisions mean for pipelines. A slot runs the same code as in one process, from the positions
-//! and the state that the log has once everybody who had its tasks before is fenced, or has let them
-//! go and said so.
+//! and the state that the log has once everybody who had its tasks before is fenced, or has let
+//! them go and said so.
 
 mod hand_out;
 mod job_manager;
@@ -19,7 +19,9 @@ mod register;
 mod rooms;
 mod slot_host;
 mod task_manager;
+mod views;
 
 pub use job_manager::Candidate;
 pub use prepare::{PrepareError, read};
 pub use task_manager::Worker;
+pub use views::Views;

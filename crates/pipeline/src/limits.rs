@@ -134,3 +134,26 @@ pub const CLAIM_LOOK_MS: u64 = 1_000;
 /// Milliseconds between two deletions of what was worked off in edge topics; as Kafka Streams'
 /// `repartition.purge.interval.ms`.
 pub const EDGE_PURGE_EVERY_MS: u64 = 30_000;
+
+/// Records at the end of the offsets of all groups that are searched for the last commit of one:
+/// beyond them other groups have been so busy that the age says little.
+pub const COMMIT_TAIL_RECORDS_MAX: i64 = 5_000;
+
+/// Partitions of a stage whose waiting records are looked at; one request each.
+pub const LOOK_PARTITIONS_MAX: usize = 1_000;
+
+/// How long a look at waiting records may take, in milliseconds: somebody waits at a terminal.
+pub const LOOK_MS_MAX: u64 = 2_000;
+
+/// Keys of a task's state that are kept while somebody looks into it: they fit into memory, and
+/// nobody reads more.
+pub const INSPECTED_KEYS_MAX: usize = 1_000_000;
+
+/// Records that a tap keeps until they are fetched; older ones make room, and are counted.
+pub const TAP_RECORDS_MAX: usize = 1_000;
+
+/// Bytes of keys and values that a tap keeps.
+pub const TAP_BYTES_MAX: usize = 1 << 20;
+
+/// How long a tap lives without being fetched from, in milliseconds.
+pub const TAP_WANTED_MS: u64 = 5_000;

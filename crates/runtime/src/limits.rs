@@ -19,3 +19,6 @@ pub const SENDFILE_BYTES_MAX: usize = 1 << 20;
 /// File ranges up to this size are read and sent with the bytes around them: one packet and one
 /// wake-up of the reader instead of two.
 pub const SENDFILE_BYTES_MIN: usize = 16 << 10;
+
+/// Pause after the system had no room for a connection, in milliseconds.
+pub const PLAIN_ACCEPT_PAUSE_MS: u64 = 100;

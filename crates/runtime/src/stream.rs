@@ -5,6 +5,7 @@
 //! plaintext TCP sends such ranges with `sendfile`, the memory pair reads them.
 
 mod memory;
+pub mod plain;
 mod tcp;
 
 use std::fmt;

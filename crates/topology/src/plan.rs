@@ -4,6 +4,8 @@
 //! that read one file agree, and a changed file can be compared with what ran before. A stage is a
 //! chain of tasks that run as function calls; between stages lie topics.
 
+mod arcs;
+mod guarantee;
 pub(crate) mod names;
 mod outline;
 mod stages;
@@ -11,6 +13,9 @@ mod topics;
 
 use std::collections::BTreeMap;
 
+pub use arcs::Arc;
+pub use guarantee::{Guarantee, Path};
+pub use names::plan_topic_of;
 pub use outline::{Change, Outline, OutlineError, StoreOutline, compare};
 
 pub(crate) use topics::{feeders, has_window_start};

@@ -38,6 +38,11 @@ const ROOMS: &[Room] = &[
     Room { name: "gateway", uses: &["base", "runtime", "client"], tests_use: &["testkit"] },
     Room { name: "sinks", uses: &["base", "runtime", "pipeline"], tests_use: &["testkit"] },
     Room {
+        name: "dashboard",
+        uses: &["base", "runtime", "client", "pipeline"],
+        tests_use: &["testkit"],
+    },
+    Room {
         name: "millstream",
         uses: &[
             "base",
@@ -51,6 +56,7 @@ const ROOMS: &[Room] = &[
             "pipeline",
             "gateway",
             "sinks",
+            "dashboard",
         ],
         tests_use: &["testkit"],
     },
@@ -70,6 +76,7 @@ const ROOMS: &[Room] = &[
 /// Crates from outside and the rooms that may name them; every other crate is unknown.
 const OWNERS: &[(&str, &[&str])] = &[
     ("ahash", &["pipeline"]),
+    ("axum", &["dashboard"]),
     ("bytes", &[]),
     ("clap", &["millstream"]),
     ("crc32c", &["protocol"]),
@@ -79,13 +86,20 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("hdrhistogram", &["millstream"]),
     ("itoa", &["topology"]),
     ("lz4_flex", &["protocol"]),
+    ("prometheus-client", &["dashboard"]),
     ("ratatui", &["millstream"]),
     ("rusqlite", &["sinks"]),
     ("rustix", &["base", "runtime"]),
     ("ryu", &["topology"]),
-    ("serde", &["topology", "coordination", "pipeline", "gateway", "sinks", "millstream"]),
+    (
+        "serde",
+        &["topology", "coordination", "pipeline", "gateway", "sinks", "dashboard", "millstream"],
+    ),
     ("serde-saphyr", &["topology"]),
-    ("serde_json", &["topology", "coordination", "pipeline", "gateway", "sinks", "millstream"]),
+    (
+        "serde_json",
+        &["topology", "coordination", "pipeline", "gateway", "sinks", "dashboard", "millstream"],
+    ),
     ("snap", &["protocol"]),
     ("sysinfo", &["gateway"]),
     ("tokio", &["runtime"]),
@@ -99,6 +113,7 @@ const OWNERS: &[(&str, &[&str])] = &[
             "pipeline",
             "gateway",
             "sinks",
+            "dashboard",
             "millstream",
         ],
     ),

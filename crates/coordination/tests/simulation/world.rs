@@ -359,8 +359,8 @@ impl World {
         reign.machine.done(outcome);
     }
 
-    /// `one_leader_writes`, `fence_before_reassign`, `one_slot_per_task`. That a slot has let go what
-    /// leaves it shows in `each_step_once`.
+    /// `one_leader_writes`, `fence_before_reassign`, `one_slot_per_task`. That a slot has let go
+    /// what leaves it shows in `each_step_once`.
     fn check_entry(&mut self, entry: &Entry, leads: u64) {
         let (seed, known) = (self.seed, all(&self.log.entries));
         let newest = known.leader.as_ref().map(|leader| leader.epoch);
@@ -495,6 +495,7 @@ impl Actor {
             tasks: held.positions.keys().copied().collect(),
             records_in: 0,
             lag: 0,
+            seen: None,
         };
         Beat {
             is_candidate: self.is_manager,

@@ -7,6 +7,7 @@ use coordination::request::Ask;
 use topology::diagnose::{Diagnostic, Look, Paint, Sources, render, render_json};
 use topology::graph::{Ink, Picture, dot, draw, mermaid};
 use topology::lint::Loaded;
+use topology::plan::Plan;
 use topology::spec::{Delivery, Form, Spec, echo, upgrade};
 
 use crate::cli::Stage;
@@ -20,11 +21,17 @@ pub(crate) use control::refused;
 use standing::Scope;
 
 mod control;
+mod figures;
+mod history;
 mod init;
 mod outline;
 mod rehearse;
 mod reset;
+mod rewind;
 mod standing;
+mod tap;
+pub(crate) mod tapped;
+mod which;
 
 /// Options of the command.
 #[derive(Debug, Args)]
@@ -42,6 +49,8 @@ mod standing;
   millstream pipeline reset pipeline.yaml --task mean
   millstream pipeline apply pipeline.yaml           on the task managers of a cluster
   millstream pipeline status
+  millstream pipeline tap pipeline.yaml seen        the records of an edge, as they come
+  millstream pipeline reset pipeline --to -1h --yes begin elsewhere; it must not run
   millstream pipeline upgrade tasks.yaml config.yaml > pipeline.yaml"
 )]
 pub(crate) struct PipelineArgs {
@@ -69,6 +78,10 @@ enum Action {
     List(standing::StandingArgs),
     /// Show who runs what of the pipelines of a cluster.
     Status(standing::StandingArgs),
+    /// Show the records of an edge as they come.
+    Tap(tap::TapArgs),
+    /// Tell who has run a pipeline, when, and what was different.
+    History(history::HistoryArgs),
     /// Let a pipeline of a cluster rest; its positions and its state stay.
     Pause(control::JobArgs),
     /// Let a pipeline that rests, has been stopped or has failed go on.
@@ -162,6 +175,8 @@ impl PipelineArgs {
             Action::Lint(args) => args.json || args.output == LintForm::Json,
             Action::Test(args) => args.json,
             Action::List(args) | Action::Status(args) => args.json,
+            Action::Tap(args) => args.json,
+            Action::History(args) => args.json,
             Action::Init(_)
             | Action::Graph(_)
             | Action::Explain(_)
@@ -189,6 +204,8 @@ impl PipelineArgs {
             Action::Apply(args) => args.settle(settings),
             Action::Scale(args) => args.settle(settings),
             Action::List(args) | Action::Status(args) => args.settle(settings),
+            Action::Tap(args) => args.settle(settings),
+            Action::History(args) => args.settle(settings),
             Action::Pause(args)
             | Action::Resume(args)
             | Action::Stop(args)
@@ -214,6 +231,8 @@ pub(crate) fn run(args: &PipelineArgs, stage: &mut Stage) -> Result<Exit, Failur
         Action::Apply(args) => return control::apply(args, stage),
         Action::List(args) => return standing::show(args, Scope::Pipelines, stage),
         Action::Status(args) => return standing::show(args, Scope::Slots, stage),
+        Action::Tap(args) => return tap::run(args, stage),
+        Action::History(args) => return history::run(args, stage),
         Action::Pause(args) => return control::put(Ask::Pause { job: args.job() }, stage),
         Action::Resume(args) => return control::put(Ask::Resume { job: args.job() }, stage),
         Action::Stop(args) => return control::put(Ask::Stop { job: args.job() }, stage),
@@ -239,6 +258,8 @@ impl PipelineArgs {
             Action::Init(_)
             | Action::List(_)
             | Action::Status(_)
+            | Action::Tap(_)
+            | Action::History(_)
             | Action::Pause(_)
             | Action::Resume(_)
             | Action::Stop(_)
@@ -308,7 +329,20 @@ fn verdict(name: &str, spec: &Spec) -> String {
     };
     let (tasks, sources) = (many(spec.tasks.len(), "task"), many(spec.sources.len(), "source"));
     let sinks = many(spec.sinks.len(), "sink");
-    format!("ok  {name}   {tasks}, {sources}, {sinks}, {delivery}\n")
+    format!("ok  {name}   {tasks}, {sources}, {sinks}, {delivery}\n{}", promises(spec))
+}
+
+/// What is promised of each way from a source to where results go, and why.
+fn promises(spec: &Spec) -> String {
+    let mut text = String::new();
+    for path in Plan::of(spec).paths() {
+        let (source, target, promise) = (&path.source, &path.target, path.guarantee);
+        text.push_str(&format!("  {source} -> {target}: {promise}\n"));
+        for reason in &path.reasons {
+            text.push_str(&format!("    {reason}\n"));
+        }
+    }
+    text
 }
 
 fn graph(loaded: &Loaded, args: &PipelineArgs, stage: &Stage) -> Result<String, Failure> {

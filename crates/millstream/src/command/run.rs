@@ -29,13 +29,14 @@ use crate::cli::Stage;
 use crate::cluster::World;
 use crate::command::up::{broker_options, data_dir};
 use crate::config::{Settings, duration};
+use crate::console::{self, HttpArgs, Looked};
 use crate::message::{Exit, Failure, failed};
 use crate::pipeline_file;
 pub(crate) use end::{failure as engine_failed, sink_failed};
 use progress::Progress;
 
 /// The worker of a pipeline that runs in the foreground.
-const WORKER: &str = "main";
+pub(crate) const WORKER: &str = "main";
 
 /// The only word for the log in this process.
 const EMBEDDED: &str = "embedded";
@@ -76,6 +77,8 @@ pub(crate) struct RunArgs {
     /// Lines instead of the live view, also on a terminal.
     #[arg(long)]
     plain: bool,
+    #[command(flatten)]
+    http: HttpArgs,
 }
 
 impl RunArgs {
@@ -85,6 +88,7 @@ impl RunArgs {
         settings.flag("data", "--data", self.data.clone());
         settings.flag("listen", "--listen", self.listen.clone());
         settings.flag("durability", "--durability", self.durability.clone());
+        self.http.settle(settings);
     }
 }
 
@@ -120,13 +124,20 @@ pub(crate) fn run(args: &RunArgs, stage: &mut Stage) -> Result<Exit, Failure> {
     executor.block_on(async {
         let signals = Signals::listen().map_err(|error| failed::machine(&error))?;
         let world = World::new();
+        let pages = console::bind(stage).await?;
         let log = open_log(&loaded.spec, &stage.settings, &world).await?;
         let plan = Plan::of(&loaded.spec);
         let progress = Arc::new(Progress::new(&plan, &log.listen, &args.files, &world));
         let options = options(args, &plan, &stage.settings, &world)?;
         let engine = Engine::start(log.client.clone(), Arc::clone(&world.clock), options);
+        let pages = pages.map(|bound| {
+            let own = log.embedded.as_ref().map(|_| log.client.clone());
+            let looked = Looked::Pipeline(engine.handle());
+            console::serve(bound, looked, own, Arc::clone(&world.clock))
+        });
         let watch = Watch { args, signals, limit, world: &world };
         let outcome = watch.until_over(engine, &plan, &log, &progress, stage).await;
+        drop(pages);
         log.close().await?;
         end::told(outcome, &progress, stage)
     })

@@ -1,5 +1,6 @@
 //! `millstream serve`: a node of a cluster that runs pipelines: job manager, task manager or both.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +15,11 @@ use coordination::heart::{self, Voice};
 use coordination::limits::{MUSTER_MS_MAX, SLOTS_MAX};
 use coordination::node::{Node, check_cluster};
 use coordination::topics;
-use pipeline::cluster::{Candidate, Worker};
+use dashboard::Server;
+use pipeline::cluster::{Candidate, Views, Worker};
 use protocol::api::ApiKey;
 use runtime::boot::Executor;
-use runtime::shutdown::{self, Shutdown, Trigger};
+use runtime::shutdown::{self, Shutdown};
 use runtime::signal::{Signals, Told};
 use runtime::task::{self, Task};
 use runtime::{thread, timer};
@@ -26,6 +28,7 @@ use crate::cli::Stage;
 use crate::cluster::{ClusterArgs, World};
 use crate::command::up::data_dir;
 use crate::config::{Settings, duration};
+use crate::console::{self, HttpArgs, Looked};
 use crate::message::{Exit, Failure, codes, failed};
 use crate::pipeline_file::ToApply;
 
@@ -119,12 +122,15 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
     #[command(flatten)]
+    http: HttpArgs,
+    #[command(flatten)]
     cluster: ClusterArgs,
 }
 
 impl NodeArgs {
     /// Puts the flags over the other settings.
     pub(crate) fn settle(&self, settings: &mut Settings) {
+        self.http.settle(settings);
         settings.flag("data", "--data", self.data.clone());
         self.cluster.settle(settings);
     }
@@ -182,6 +188,7 @@ fn serve(
     let executor = Executor::new(thread::parallelism()).map_err(|error| failed::machine(&error))?;
     executor.block_on(async {
         let mut signals = Signals::listen().map_err(|error| failed::machine(&error))?;
+        let pages = console::bind(stage).await?;
         let client = world.connect(&stage.settings, false).await?;
         let client_failed = |error| failed::client(&error, &stage.settings);
         // The leader's seat is held by transactions, and what it agrees on is kept in them.
@@ -196,8 +203,14 @@ fn serve(
         let heart = heart::start(&client, &voice);
         let (trigger, ending) = shutdown::pair();
         let parts = Parts { client: client.clone(), world: &world, node: &node, voice: &voice };
-        let mut running = parts.start(roles, (&trigger, &ending));
-        tell_ready(roles, &node, slots, stage)?;
+        let (mut running, views) = parts.start(roles, &ending);
+        voice.answers_at(pages.as_ref().map(|bound| bound.address().to_string()));
+        let pages = pages.map(|bound| {
+            let looked = Looked::Node { voice: voice.clone(), views };
+            console::serve(bound, looked, None, Arc::clone(&world.clock))
+        });
+        let http = pages.as_ref().map(Server::address);
+        tell_ready(roles, &node, (slots, http), stage)?;
         let place = (&client, &world, &node);
         let failure = runtime::select! {
             _ = signals.next() => None,
@@ -230,8 +243,9 @@ struct Parts<'a> {
 type Running = Vec<Task<Result<(), CoordinationError>>>;
 
 impl Parts<'_> {
-    fn start(&self, roles: &[Role], (_, ending): (&Trigger, &Shutdown)) -> Running {
+    fn start(&self, roles: &[Role], ending: &Shutdown) -> (Running, Option<Views>) {
         let mut running = Running::new();
+        let mut views = None;
         let clock = || Arc::clone(&self.world.clock);
         if roles.contains(&Role::Jobmanager) {
             let rng: Arc<dyn Random> = Arc::new(SystemRandom);
@@ -242,9 +256,10 @@ impl Parts<'_> {
         if roles.contains(&Role::Taskmanager) {
             let (node, voice) = (self.node.clone(), self.voice.clone());
             let manager = Worker::new(self.client.clone(), clock(), node, voice);
+            views = Some(manager.views());
             running.push(task::spawn("task manager", manager.run(ending.clone())));
         }
-        running
+        (running, views)
     }
 }
 
@@ -415,7 +430,12 @@ pub(crate) fn coordination_failed(error: &CoordinationError, stage: &Stage) -> F
     }
 }
 
-fn tell_ready(roles: &[Role], node: &Node, slots: u32, stage: &mut Stage) -> Result<(), Failure> {
+fn tell_ready(
+    roles: &[Role],
+    node: &Node,
+    (slots, http): (u32, Option<SocketAddr>),
+    stage: &mut Stage,
+) -> Result<(), Failure> {
     let words: Vec<&str> = roles
         .iter()
         .map(|role| match role {
@@ -426,5 +446,6 @@ fn tell_ready(roles: &[Role], node: &Node, slots: u32, stage: &mut Stage) -> Res
     let brokers = stage.settings.text("brokers").unwrap_or("127.0.0.1:9092").to_owned();
     let slots = if slots == 0 { String::new() } else { format!("   {slots} slots") };
     let words = words.join(" and ");
-    stage.line(&format!("  {words} `{}` is ready   cluster at {brokers}{slots}", node.id))
+    let http = http.map(|http| format!("   metrics at http://{http}/metrics")).unwrap_or_default();
+    stage.line(&format!("  {words} `{}` is ready   cluster at {brokers}{slots}{http}", node.id))
 }

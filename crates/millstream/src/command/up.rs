@@ -10,12 +10,15 @@ use base::disk::RealDisk;
 use base::rng::{Random as _, SystemRandom};
 use broker::{BrokerOptions, Durability, Running};
 use clap::Args;
+use client::{Client, ClientOptions};
+use dashboard::Server;
 use runtime::boot::Executor;
 use runtime::signal::{Signals, Told};
 use runtime::thread;
 
 use crate::cli::Stage;
 use crate::config::{Settings, bad_value, host_port};
+use crate::console::{self, HttpArgs, Looked};
 use crate::message::{Exit, Failure, codes, failed};
 
 const LISTEN_DEFAULT: &str = "127.0.0.1:9092";
@@ -44,9 +47,11 @@ pub(crate) struct UpArgs {
     /// [default: flush].
     #[arg(long, value_name = "flush|os")]
     durability: Option<String>,
-    /// Print the address as one line of JSON.
+    /// Print the addresses as one line of JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    http: HttpArgs,
 }
 
 impl UpArgs {
@@ -56,6 +61,7 @@ impl UpArgs {
         settings.flag("listen", "--listen", self.listen.clone());
         settings.flag("advertise", "--advertise", self.advertise.clone());
         settings.flag("durability", "--durability", self.durability.clone());
+        self.http.settle(settings);
     }
 }
 
@@ -85,13 +91,26 @@ pub(crate) fn run(args: &UpArgs, stage: &mut Stage) -> Result<Exit, Failure> {
         .map_err(|error| failed::machine(&error))?;
     executor.block_on(async {
         let mut signals = Signals::listen().map_err(|error| failed::machine(&error))?;
+        let pages = console::bind(stage).await?;
         let (disk, rng) = (Arc::new(RealDisk), Arc::new(SystemRandom));
         let running = Running::start(options, Arc::new(clock), disk, rng).await;
         let running = running.map_err(|error| failed::broker(&error))?;
+        let pages = match pages {
+            Some(bound) => {
+                let client = ClientOptions::memory(running.connector());
+                let rng = Arc::new(SystemRandom);
+                let client = Client::connect(client, Arc::new(clock), rng).await;
+                let client = client.map_err(|error| failed::client(&error, &stage.settings))?;
+                Some(console::serve(bound, Looked::Log, Some(client), Arc::new(clock)))
+            }
+            None => None,
+        };
         let ready = Duration::from_micros(clock.steady_us());
-        tell_ready(args, stage, &running, (&folder, ready))?;
+        let http = pages.as_ref().map(Server::address);
+        tell_ready(args, stage, &running, (&folder, ready, http))?;
         let told = signals.next().await;
         tracing::info!(signal = ?told, "stopping");
+        drop(pages);
         let exit = runtime::select! {
             stopped = running.stop() => {
                 stopped.map_err(|error| failed::broker(&error))?;
@@ -184,18 +203,21 @@ fn tell_ready(
     args: &UpArgs,
     stage: &mut Stage,
     running: &Running,
-    (folder, ready): (&DataFolder, Duration),
+    (folder, ready, http): (&DataFolder, Duration, Option<SocketAddr>),
 ) -> Result<(), Failure> {
     let address = running.address().expect("the options of `up` have an address to listen on");
     let pid = std::process::id();
     if args.json {
         let data = folder.path.display().to_string();
         let line = serde_json::json!({ "listening": address.to_string(), "pid": pid,
-            "data": data, "ready_ms": ready.as_secs_f64() * 1_000.0 });
+            "data": data, "ready_ms": ready.as_secs_f64() * 1_000.0,
+            "http": http.map(|http| http.to_string()) });
         return stage.line(&line.to_string());
     }
     let kept =
         if folder.is_kept { "kept; --ephemeral keeps nothing" } else { "removed at the end" };
+    let metrics = http.map(|http| format!("  Metrics     http://{http}/metrics\n"));
+    let metrics = metrics.unwrap_or_default();
     let version = env!("CARGO_PKG_VERSION");
     let target = match address.port() {
         9092 => String::new(),
@@ -203,7 +225,8 @@ fn tell_ready(
     };
     stage.line(&format!(
         "  Millstream {version} is ready after {:.0} ms   data: {} ({kept})\n\n  \
-         Kafka       {address}   any Kafka client works\n\n  \
+         Kafka       {address}   any Kafka client works\n\
+         {metrics}\n  \
          Try next, in another terminal:\n    \
          echo hello | millstream produce greetings{target}\n    \
          millstream consume greetings -o start{target}\n\n  Ctrl-C to stop.",

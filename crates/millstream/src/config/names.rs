@@ -21,6 +21,7 @@ pub(super) const NAMES: &[&str] = &[
     "group.id",
     "group.initial.rebalance.delay.ms",
     "heartbeat.interval.ms",
+    "http",
     "isolation.level",
     "linger.ms",
     "listen",

@@ -217,6 +217,23 @@ codes! {
          first. Nothing was changed. Give its processors other ids, or write it in the new form \
          (`millstream pipeline upgrade`), where the names begin with the pipeline's. A file that \
          was only renamed goes on when its configuration has `name:` with the old name.";
+    NO_EDGE = "MS-3030", "the pipeline has no such edge",
+        "An edge is named by both of its ends (`a->b`) or by one of them: sources, tasks and sinks \
+         by their names. The message lists those that there are; `millstream pipeline graph FILE` \
+         draws them.";
+    FUSED_EDGE = "MS-3031", "nobody can be asked for the records of the edge",
+        "The two tasks run in one call, so only the processes that run them can tell what passes: \
+         they are asked over HTTP, where the beats of a cluster or --http say. None answers, or \
+         none runs the pipeline. With `edges: topics` in the file a topic lies on every edge, with \
+         the same results.";
+    NO_STATE_OF_KEY = "MS-3032", "the task remembers nothing of the key",
+        "It never came, its windows have closed, or what the task knows of it is not committed \
+         yet. `millstream state keys NAME TASK` lists what there is; a key that is no text is \
+         given with --hex.";
+    MUST_REST = "MS-3033", "the pipeline must not run meanwhile",
+        "Its positions and its state are about to be changed, and whoever runs it would go on with \
+         what it has in memory. Stop it first; a foreground run on another machine cannot be seen \
+         from here, and is fenced instead.";
     PORT_TAKEN = "MS-5001", "the port is taken",
         "Another process listens on it; the message names it where the system tells. Stop it, \
          use it (-b host:port), or listen elsewhere (--listen 127.0.0.1:0 takes a free port).";

@@ -59,6 +59,21 @@ fn listen(address: std::net::SocketAddr, cause: &std::io::Error) -> Failure {
         .help(format!("take a free port with --listen {}:0", address.ip()))
 }
 
+/// The address of the pages cannot be listened on.
+pub(crate) fn pages(address: std::net::SocketAddr, cause: &std::io::Error) -> Failure {
+    if cause.kind() != std::io::ErrorKind::AddrInUse {
+        let what = format!("cannot listen on {address}: {cause}");
+        return Failure::new(Exit::Failed, codes::CANNOT_LISTEN, what)
+            .help("serve no metrics and no health checks with --http off");
+    }
+    let holder = crate::host::listener_on(address.port())
+        .map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
+    let what = format!("port {} is taken by {holder}", address.port());
+    Failure::new(Exit::Failed, codes::PORT_TAKEN, what)
+        .help(format!("take a free port with --http {}:0", address.ip()))
+        .help("serve no metrics and no health checks with --http off")
+}
+
 /// An error of the client, with what the settings have to do with it.
 pub(crate) fn client(error: &ClientError, settings: &Settings) -> Failure {
     let what = error.to_string();

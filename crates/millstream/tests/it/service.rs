@@ -52,6 +52,10 @@ fn sigterm_ends_it_cleanly_and_the_records_are_there_again() {
 #[test]
 fn a_taken_port_is_told_with_its_holder() {
     let log = Log::start();
+    let data = log.folder.path().join("data").to_str().unwrap().to_owned();
+    let ended = run(&["up", "--listen", "127.0.0.1:0", "--data", &data]);
+    assert!(ended.messages.contains("error[MS-5002]"), "{}", ended.messages);
+    assert!(ended.messages.contains(&format!("-b {}", log.address)), "{}", ended.messages);
     let ended = run(&["up", "--ephemeral", "--listen", &log.address]);
     assert_eq!(ended.code, Some(1));
     assert!(ended.messages.contains("error[MS-5001]"), "{}", ended.messages);

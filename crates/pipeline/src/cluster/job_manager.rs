@@ -36,6 +36,9 @@ use super::prepare::{self, PrepareError};
 use super::register::{self, Found};
 use crate::engine::{Claimant, EngineError};
 
+/// What its loop is called where its turns are watched.
+const ROLE: &str = "job manager";
+
 /// A job manager, which follows or leads.
 pub struct Candidate {
     node: Node,
@@ -123,12 +126,14 @@ impl Candidate {
                 }
             }
         }
+        self.voice.ends(ROLE);
         self.voice.leave();
         Ok(())
     }
 
     /// Reads what has come.
     async fn read(&mut self, reader: &mut Reader) -> Result<(), CoordinationError> {
+        self.voice.turns(ROLE);
         let wait = Duration::from_millis(READ_WAIT_MS_MAX);
         let words = match reader.poll(wait).await {
             Err(CoordinationError::Client(error)) if error.is_retriable() => {
@@ -148,6 +153,9 @@ impl Candidate {
                 }
                 Word::Beat(beat) => {
                     self.compare_clocks(&beat);
+                    if beat.leads.is_some() {
+                        self.voice.hears_leader();
+                    }
                     let is_own = self.roll.take(beat.clone());
                     self.election.hear(&beat, is_own);
                 }
@@ -163,6 +171,7 @@ impl Candidate {
                 Word::Answer(_) | Word::Sos | Word::Free(_) => {}
             }
         }
+        self.voice.counts(self.roll.census());
         if let Some(beat) = self.roll.successor() {
             let (node, host, pid) = (beat.node.clone(), beat.host.clone(), beat.pid);
             return Err(CoordinationError::TakenOver { node, host, pid });

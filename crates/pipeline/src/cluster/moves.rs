@@ -1,4 +1,5 @@
-//! How a slot that runs follows its grant: what leaves is let go first, then what comes is taken on.
+//! How a slot that runs follows its grant: what leaves is let go first, then what comes is taken
+//! on.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

@@ -18,13 +18,14 @@ use topology::plan::Plan;
 use super::moves::{self, Moves};
 use super::prepare;
 use super::rooms::Rooms;
+use super::views::{Looked, seen};
 use crate::engine::EngineError;
 use crate::engine::guard::{self, Known};
 use crate::engine::host::{Host, Opened};
 use crate::engine::restore::Progress;
 use crate::engine::room::Room;
 use crate::engine::slot::{Order, SlotEnd};
-use crate::engine::view::SlotView;
+use crate::engine::view::{InputView, SlotView};
 use crate::engine::writer::Writer;
 use crate::limits::{DRAIN_MS_MAX, SLOT_WAIT_MS_MAX};
 
@@ -40,6 +41,7 @@ pub(crate) struct Place {
 pub(crate) struct Held {
     pub(crate) job: String,
     pub(crate) grant: Grant,
+    restarts: u64,
     shared: Arc<Mutex<Shown>>,
     /// The grant as it is now: its tasks may change while the slot runs.
     wanted: WatchSender<Grant>,
@@ -58,6 +60,7 @@ pub(super) struct Shown {
     pub(super) tasks: Vec<TaskId>,
     orders: Option<Sender<Order>>,
     view: Option<Arc<Mutex<SlotView>>>,
+    stages: Arc<Vec<String>>,
     is_stopping: bool,
 }
 
@@ -68,11 +71,12 @@ impl fmt::Debug for Held {
 }
 
 impl Held {
-    /// Begins to run a grant, once those that are to end before it have.
+    /// Begins to run a grant, once those that are to end before it have; `restarts` tells how often
+    /// the slot ran for the job before.
     pub(crate) fn start(
         place: &Place,
         (job, grant): (&Job, &Grant),
-        before: Vec<WatchReceiver<()>>,
+        (before, restarts): (Vec<WatchReceiver<()>>, u64),
     ) -> Self {
         let shown = Shown {
             phase: Phase::Starting,
@@ -80,6 +84,7 @@ impl Held {
             tasks: grant.tasks.clone(),
             orders: None,
             view: None,
+            stages: Arc::default(),
             is_stopping: false,
         };
         let shared = Arc::new(Mutex::new(shown));
@@ -93,7 +98,8 @@ impl Held {
             let end = Box::pin(work(&place, &job_of, (&granted, following), &told)).await;
             lock(&told).phase = end;
         });
-        Self { job: job.name.clone(), grant: grant.clone(), shared, wanted, ended, running }
+        let (job, grant) = (job.name.clone(), grant.clone());
+        Self { job, grant, restarts, shared, wanted, ended, running }
     }
 
     /// Follows the grant, whose tasks may have changed, without beginning anew.
@@ -140,12 +146,25 @@ impl Held {
         self.running.is_finished()
     }
 
-    /// What the beats say of it.
-    pub(crate) fn run(&self) -> Run {
+    /// The slot, to be looked at.
+    pub(crate) fn looked(&self) -> Looked {
+        let shown = lock(&self.shared);
+        Looked {
+            job: self.job.clone(),
+            stages: Arc::clone(&shown.stages),
+            view: shown.view.clone(),
+            restarts: self.restarts,
+        }
+    }
+
+    /// What the beats say of it; figures of its tasks only when there is room for them.
+    pub(crate) fn run(&self, tasks_left: &mut usize) -> Run {
+        let seen = seen(&self.looked()).filter(|seen| seen.tasks.len() <= *tasks_left);
+        *tasks_left -= seen.as_ref().map_or(0, |seen| seen.tasks.len());
         let shown = lock(&self.shared);
         let view = shown.view.as_ref().map(|view| {
             let view = view.lock().expect("no holder of a slot's view panics");
-            let lag: i64 = view.inputs.values().map(|it| (it.end - it.committed).max(0)).sum();
+            let lag: i64 = view.inputs.values().map(InputView::lag).sum();
             (view.tasks.values().map(|task| task.records_in).sum(), lag)
         });
         let (records_in, lag) = view.unwrap_or_default();
@@ -158,6 +177,7 @@ impl Held {
             tasks: shown.tasks.clone(),
             records_in,
             lag,
+            seen,
         }
     }
 }
@@ -205,6 +225,7 @@ async fn work(
         shown.phase = Phase::Running;
         shown.orders = Some(opened.orders);
         shown.view = Some(opened.view);
+        shown.stages = Arc::new(plan.stages.iter().map(|stage| stage.id.clone()).collect());
     }
     tracing::info!(job = job.name, slot = grant.slot, since = grant.since, "slot runs");
     let known = Known::of(&place.client, &plan);

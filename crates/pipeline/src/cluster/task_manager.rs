@@ -16,7 +16,7 @@ use coordination::CoordinationError;
 use coordination::beat::{Beat, PROTOCOL};
 use coordination::catalogue::Catalogue;
 use coordination::heart::Voice;
-use coordination::limits::READ_WAIT_MS_MAX;
+use coordination::limits::{BEAT_TASKS_MAX, READ_WAIT_MS_MAX};
 use coordination::node::Node;
 use coordination::reader::{From, Reader, Word};
 use coordination::sos::FreeThreads;
@@ -28,7 +28,11 @@ use tracing::{info, warn};
 
 use super::rooms::Rooms;
 use super::slot_host::{Held, Place};
+use super::views::Views;
 use crate::limits::{DRAIN_LOOK_MS, DRAIN_MS_MAX};
+
+/// What its loop is called where its turns are watched.
+const ROLE: &str = "task manager";
 
 /// A task manager.
 #[derive(Debug)]
@@ -42,6 +46,9 @@ pub struct Worker {
     ending: Vec<Held>,
     /// The newest assignment that was followed, by job.
     followed: BTreeMap<String, u64>,
+    /// How often each slot has begun, by job.
+    begun: BTreeMap<(String, u32), u64>,
+    views: Views,
 }
 
 impl Worker {
@@ -56,7 +63,15 @@ impl Worker {
             held: BTreeMap::new(),
             ending: Vec::new(),
             followed: BTreeMap::new(),
+            begun: BTreeMap::new(),
+            views: Views::default(),
         }
+    }
+
+    /// For looking at its slots.
+    #[must_use]
+    pub fn views(&self) -> Views {
+        self.views.clone()
     }
 
     /// Runs what it is granted until the end is asked for; then ends its slots in good order.
@@ -69,6 +84,7 @@ impl Worker {
         let mut reader = Reader::open(&self.place.client, &topics).await?;
         let wait = Duration::from_millis(READ_WAIT_MS_MAX);
         loop {
+            self.voice.turns(ROLE);
             let words = runtime::select! {
                 words = reader.poll(wait) => words,
                 () = shutdown.requested() => break,
@@ -98,6 +114,9 @@ impl Worker {
             match word {
                 Word::Entry(entry) => self.catalogue.apply(entry),
                 Word::Beat(beat) => {
+                    if beat.leads.is_some() {
+                        self.voice.hears_leader();
+                    }
                     let (born, ours) =
                         ((beat.started_ms, beat.nonce), (self.node.started_ms, self.node.nonce));
                     if beat.node == self.node.id && born > ours {
@@ -162,15 +181,26 @@ impl Worker {
         let before = |name: &str| -> Vec<WatchReceiver<()>> {
             self.ending.iter().filter(|held| held.job == name).map(Held::ended).collect()
         };
+        self.begun.retain(|(job, _), _| self.catalogue.jobs.contains_key(job));
         for (key, (job, grant)) in granted {
-            let start = || {
-                info!(job = job.name, slot = grant.slot, since = grant.since, "slot is granted");
-                Held::start(&self.place, (job, grant), before(&job.name))
-            };
-            self.held.entry(key).or_insert_with(start);
+            if self.held.contains_key(&key) {
+                continue;
+            }
+            info!(job = job.name, slot = grant.slot, since = grant.since, "slot is granted");
+            let begun = self.begun.entry(key.clone()).or_default();
+            let held = Held::start(&self.place, (job, grant), (before(&job.name), *begun));
+            self.held.insert(key, held);
+            *begun += 1;
         }
         self.tell_time();
-        self.voice.runs(self.held.values().map(Held::run).collect());
+        self.tell_runs();
+    }
+
+    /// Says what the slots do, in the beats and to those who look on.
+    fn tell_runs(&self) {
+        let mut tasks_left = BEAT_TASKS_MAX;
+        self.voice.runs(self.held.values().map(|held| held.run(&mut tasks_left)).collect());
+        self.views.show(self.held.values().map(Held::looked).collect());
     }
 
     /// Slots that stay tell their time again when others of their job have begun anew: those
@@ -197,6 +227,8 @@ impl Worker {
         }
         ending.iter().for_each(Held::abort);
         self.voice.runs(Vec::new());
+        self.views.show(Vec::new());
+        self.voice.ends(ROLE);
         self.voice.leave();
     }
 }

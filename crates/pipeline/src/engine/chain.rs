@@ -17,6 +17,7 @@ use super::parking::Parking;
 use super::render;
 use super::state::{Aged, Mean};
 use super::store::{Layout, StateStore as _, Store, split_key};
+use super::tap::Placed;
 use super::watermark::NO_TIME;
 use super::window::{Windows, ends_of};
 
@@ -85,6 +86,8 @@ pub(crate) struct ChainState {
     pub(crate) closed_ms: Vec<i64>,
     /// The keys that are parked.
     pub(crate) parking: Parking,
+    /// Who looks at what passes between the tasks; mostly nobody.
+    pub(crate) taps: Vec<Placed>,
 }
 
 impl ChainState {
@@ -104,7 +107,7 @@ impl ChainState {
         };
         let nodes: Vec<_> = chain.nodes.iter().map(state).collect();
         let closed_ms = vec![NO_TIME; nodes.len()];
-        Self { nodes, closed_ms, parking: Parking::default() }
+        Self { nodes, closed_ms, parking: Parking::default(), taps: Vec::new() }
     }
 }
 
@@ -213,7 +216,10 @@ impl Chain {
         for target in &node.to {
             desk.counters[at].records_out += 1;
             match target {
-                Target::Node(next) => self.run(*next, flow, state, desk)?,
+                Target::Node(next) => {
+                    state.taps.iter().for_each(|tap| tap.pass(at, *next, &flow));
+                    self.run(*next, flow, state, desk)?;
+                }
                 Target::Output(output) => emit(*output, &flow, flow.facts.key, desk)?,
                 Target::Rekeyed(rekeyed) => self.emit_rekeyed(at, rekeyed, &flow, state, desk)?,
             }

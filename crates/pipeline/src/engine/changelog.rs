@@ -125,6 +125,30 @@ impl Written {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unreadable;
 
+/// A key of a changelog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Read<'a> {
+    /// That of a store.
+    Key {
+        /// The virtual shard of the record's key.
+        shard: u16,
+        /// The store's key.
+        stored: &'a [u8],
+    },
+    /// That of the time.
+    Time,
+}
+
+/// Reads a key; none for one that is not ours.
+pub(crate) fn read_key(key: &[u8]) -> Option<Read<'_>> {
+    let (prefix, stored) = key.split_at_checked(PREFIX_BYTES)?;
+    let [FORMAT, high, low] = prefix else {
+        return None;
+    };
+    let shard = u16::from_be_bytes([*high, *low]);
+    Some(if shard == TIME_SHARD { Read::Time } else { Read::Key { shard, stored } })
+}
+
 /// Takes a record of the changelog over.
 pub(crate) fn apply(
     state: &mut ChainState,
@@ -132,11 +156,7 @@ pub(crate) fn apply(
     key: &[u8],
     value: Option<&[u8]>,
 ) -> Result<(), Unreadable> {
-    let (prefix, stored) = key.split_at_checked(PREFIX_BYTES).ok_or(Unreadable)?;
-    let [FORMAT, high, low] = prefix else {
-        return Err(Unreadable);
-    };
-    if u16::from_be_bytes([*high, *low]) == TIME_SHARD {
+    let Read::Key { stored, .. } = read_key(key).ok_or(Unreadable)? else {
         let [TIME_VERSION, time @ ..] = value.ok_or(Unreadable)? else {
             return Err(Unreadable);
         };
@@ -144,7 +164,7 @@ pub(crate) fn apply(
         let closed_ms = state.closed_ms.get_mut(at).ok_or(Unreadable)?;
         *closed_ms = i64::from_be_bytes(time);
         return Ok(());
-    }
+    };
     state.nodes.get_mut(at).ok_or(Unreadable)?.restore(stored, value)
 }
 

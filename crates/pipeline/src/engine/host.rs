@@ -144,6 +144,7 @@ impl Host<'_> {
         let view: Arc<Mutex<SlotView>> = Arc::default();
         let parts = SlotParts {
             tasks,
+            stages: self.plan.stages.len(),
             writer,
             consumer: self.client.consumer(ConsumerOptions {
                 isolation: Isolation::ReadCommitted,

@@ -7,7 +7,7 @@
 use protocol::record::Record;
 
 /// The header by which a marker is known.
-pub(crate) const HEADER: &str = "millstream-watermark";
+pub const HEADER: &str = "millstream-watermark";
 
 const VERSION: u8 = 1;
 const BYTES: usize = 18;

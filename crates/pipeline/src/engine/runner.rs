@@ -27,6 +27,7 @@ use super::restore::Progress;
 use super::room::Room;
 use super::snapshot::keeper::StateFolder;
 use super::table::SharedSink;
+use super::tap::Tap;
 use super::view::{PipelineView, SlotView, TableView};
 use crate::limits::{RESTART_WAIT_MS, RESTART_WAIT_MS_MAX};
 use crate::sink::Sink;
@@ -148,6 +149,22 @@ impl EngineHandle {
     #[must_use]
     pub fn view(&self) -> PipelineView {
         self.shared.view()
+    }
+
+    /// The pipeline's name.
+    #[must_use]
+    pub fn pipeline(&self) -> &str {
+        &self.shared.plan.pipeline
+    }
+
+    /// Lets the slots know of a tap; how many there are.
+    #[must_use]
+    pub fn tap(&self, tap: &Arc<Tap>) -> usize {
+        let slots = self.shared.slots.lock().expect("no holder of the slots panics");
+        let view = |slot: &Arc<Mutex<SlotView>>| {
+            slot.lock().expect("no holder of a slot's view panics").tap(tap)
+        };
+        slots.iter().filter(|slot| view(slot)).count()
     }
 
     /// Asks for the end: what lies in the log now is finished, then the pipeline closes.

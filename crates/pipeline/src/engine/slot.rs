@@ -11,9 +11,11 @@
 mod handover;
 mod pace;
 pub(crate) mod parked;
+mod shown;
 #[cfg(test)]
 mod slot_test;
 mod state;
+mod tapped;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -30,12 +32,14 @@ use runtime::channel::{Receiver, Reply};
 use super::flow::{Halt, Outlet, OutletError, RecordFailure};
 use super::host::Begun;
 use super::latency::Latency;
+use super::load::{Activity, Load};
 use super::marker;
 use super::memory::MemoryShare;
 use super::purge::Purge;
 use super::snapshot::keeper::Keeper;
+use super::tap::Followed;
 use super::task::{Routes, Task};
-use super::view::{InputView, SlotView};
+use super::view::SlotView;
 use super::writer::{Handles, SlotOutlet, Writer};
 use pace::{Open, Pace};
 use parked::Parked;
@@ -84,6 +88,8 @@ pub(crate) enum SlotEnd {
 /// What a slot works with.
 pub(crate) struct SlotParts {
     pub(crate) tasks: Vec<Task>,
+    /// How many stages the pipeline has: tasks of any of them may come.
+    pub(crate) stages: usize,
     pub(crate) writer: Writer,
     pub(crate) consumer: Consumer,
     pub(crate) orders: Receiver<Order>,
@@ -113,6 +119,9 @@ pub(crate) struct Slot {
     /// The end that waits until everything before it is committed.
     failure: Option<RecordFailure>,
     latency: Latency,
+    load: Arc<Load>,
+    stage_of: Arc<BTreeMap<String, usize>>,
+    taps: Followed,
     keeper: Option<Keeper>,
     purge: Purge,
     memory: MemoryShare,
@@ -139,6 +148,9 @@ impl Slot {
         }
         let mut slot = Self {
             routes: handover::routes(&parts.tasks),
+            load: Load::new(Arc::clone(&parts.clock), parts.stages),
+            stage_of: shown::stages_of(&parts.tasks),
+            taps: Followed::default(),
             tasks: parts.tasks,
             handles,
             writer,
@@ -200,6 +212,7 @@ impl Slot {
     /// One round: fetch, run, close windows, perhaps commit.
     async fn turn(&mut self) -> Result<Option<SlotEnd>, Trouble> {
         let wait = self.wait();
+        self.load.enter(Activity::Idle);
         let fetched = runtime::select! {
             biased;
             order = self.orders.recv() => {
@@ -208,6 +221,8 @@ impl Slot {
             }
             fetched = self.consumer.poll(wait) => fetched?,
         };
+        self.load.enter(Activity::Busy);
+        self.follow_taps();
         let is_quiet = fetched.is_empty();
         for part in fetched {
             if !self.take_parked(&part).await? {
@@ -284,6 +299,7 @@ impl Slot {
                 .filter(|(node, _)| task.state.nodes[**node].change_bytes() > 0);
             places.extend(changed.map(|(_, place)| (*place, task.partition)));
         }
+        self.load.enter(Activity::Blocked);
         self.writer.prepare(&places, &groups).await?;
         if let Some(open) = &mut self.open {
             open.is_prepared = true;
@@ -378,6 +394,7 @@ impl Slot {
                 from = next;
             }
             self.check_state()?;
+            self.load.enter(Activity::Blocked);
             self.writer.drain().await?;
             if self.is_due(false) {
                 self.commit().await?;
@@ -403,6 +420,7 @@ impl Slot {
             let at = format!("offset {}", batch.header().base_offset);
             Trouble::Halt(Halt::Record(self.damaged(index, input, batch, format!("{at}: {cause}"))))
         })?;
+        self.load.enter(Activity::Stage(self.tasks[index].stage));
         let mut count = 0;
         let mut full_at = None;
         for record in decoded.iter() {
@@ -428,6 +446,9 @@ impl Slot {
                 position.next = record.offset + 1;
             }
             count += 1;
+        }
+        if let Some(position) = self.tasks[index].positions[input].as_mut() {
+            position.time_ms = Some(batch.header().max_timestamp);
         }
         if let Some(open) = &mut self.open {
             open.records += count;
@@ -461,6 +482,7 @@ impl Slot {
         index: usize,
         work: impl FnOnce(&mut Task, &mut dyn Outlet, &mut Vec<Vec<u8>>) -> Result<(), Halt>,
     ) -> Result<(), Trouble> {
+        self.load.enter(Activity::Stage(self.tasks[index].stage));
         let mut outlet =
             SlotOutlet { writer: &mut self.writer, places: &self.handles[index].outputs };
         Ok(work(&mut self.tasks[index], &mut outlet, &mut self.scratch)?)
@@ -510,12 +532,15 @@ impl Slot {
             return Ok(());
         }
         let began_us = self.clock.steady_us();
+        self.load.enter(Activity::Busy);
         self.tasks.iter_mut().for_each(Task::expire);
         self.check_state()?;
         self.write_markers()?;
         self.write_changes()?;
         self.send_offsets()?;
+        self.load.enter(Activity::Blocked);
         self.writer.commit().await?;
+        self.load.enter(Activity::Busy);
         let now_ms = self.clock.unix_ms();
         if let Some(open) = self.open.take() {
             for (time_ms, count) in open.times {
@@ -525,7 +550,9 @@ impl Slot {
         self.settle_state(now_ms);
         // Before others see how far it has come: they may take that for a good end.
         self.hold_state()?;
-        self.pace.note(self.clock.steady_us().saturating_sub(began_us));
+        let took_us = self.clock.steady_us().saturating_sub(began_us);
+        self.pace.note(took_us);
+        self.load.committed(took_us);
         self.publish();
         if let Some(keeper) = &mut self.keeper {
             keeper.after_commit(&self.tasks).await;
@@ -625,6 +652,8 @@ impl Slot {
     /// Aborts the transaction and goes back to the last commit.
     async fn give_up(&mut self) -> Result<(), ClientError> {
         if self.open.take().is_some() {
+            self.load.aborted();
+            self.load.enter(Activity::Blocked);
             self.writer.abort().await?;
         }
         for task in &mut self.tasks {
@@ -632,35 +661,6 @@ impl Slot {
         }
         self.assign();
         Ok(())
-    }
-
-    /// Shows others how things stand.
-    fn publish(&self) {
-        let mut view = SlotView {
-            committed_ms: Some(self.clock.unix_ms()),
-            latency: self.latency.clone(),
-            ..SlotView::default()
-        };
-        for task in &self.tasks {
-            view.open_windows += task.open_windows();
-            view.state_bytes += task.state_bytes();
-            if task.state.parking.is_busy() {
-                view.busy.insert(task.stage);
-            }
-            for (node, counters) in task.code.chain.nodes.iter().zip(&task.totals) {
-                let shown = view.tasks.entry(node.id.clone()).or_default();
-                shown.add(counters);
-            }
-            for (input, position) in task.code.stage.inputs.iter().zip(&task.positions) {
-                if let Some(position) = position {
-                    let place = (input.topic.clone(), task.partition);
-                    let end = position.end.unwrap_or(position.committed);
-                    let shown = InputView { committed: position.committed, end };
-                    view.inputs.insert((task.stage, place), shown);
-                }
-            }
-        }
-        *self.view.lock().expect("no holder of a slot's view panics") = view;
     }
 }
 

@@ -30,12 +30,15 @@ pub(crate) struct Position {
     pub(crate) heard_ms: u64,
     /// The end of the partition when it was last fetched; unknown before.
     pub(crate) end: Option<i64>,
+    /// The newest time in the last batch that was read; unknown before.
+    pub(crate) time_ms: Option<i64>,
 }
 
 impl Position {
     /// Begins at an offset.
     pub(crate) fn at(offset: i64, now_ms: u64) -> Self {
-        Self { next: offset, committed: offset, limit: None, heard_ms: now_ms, end: None }
+        let (next, committed) = (offset, offset);
+        Self { next, committed, limit: None, heard_ms: now_ms, end: None, time_ms: None }
     }
 
     /// Whether nothing is left to be read, as far as the last fetch told.

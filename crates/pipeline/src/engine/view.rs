@@ -1,9 +1,12 @@
 //! What others see of a running pipeline: plain data, taken at commits.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::chain::Counters;
 use super::latency::Latency;
+use super::load::{CommitsView, Load, LoadView};
+use super::tap::{Tap, Taps};
 
 /// What has happened at a task up to the last commit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,6 +48,16 @@ pub struct InputView {
     pub committed: i64,
     /// The end of the partition when it was last looked at.
     pub end: i64,
+    /// The newest time in the batch that was read last, in milliseconds since 1970.
+    pub time_ms: Option<i64>,
+}
+
+impl InputView {
+    /// Records that wait.
+    #[must_use]
+    pub fn lag(&self) -> i64 {
+        (self.end - self.committed).max(0)
+    }
 }
 
 /// A partition of a topic as the input of a stage.
@@ -61,6 +74,19 @@ pub(crate) struct SlotView {
     pub(crate) state_bytes: usize,
     /// The stages in which orders wait or letters leave.
     pub(crate) busy: BTreeSet<usize>,
+    /// What it spends its time on; none before it runs.
+    pub(crate) load: Option<Arc<Load>>,
+    /// The stage of each of its tasks.
+    pub(crate) stage_of: Arc<BTreeMap<String, usize>>,
+    /// Where it learns who wants to look; none before it runs.
+    pub(crate) taps: Option<Arc<Taps>>,
+}
+
+impl SlotView {
+    /// Lets the slot know of a tap; whether it runs.
+    pub(crate) fn tap(&self, tap: &Arc<Tap>) -> bool {
+        self.taps.as_ref().map(|taps| taps.ensure(tap)).is_some()
+    }
 }
 
 /// A table that is written from a topic.
@@ -86,6 +112,17 @@ pub struct PipelineView {
     pub tasks: BTreeMap<String, TaskView>,
     /// Records that wait at each stage's inputs, by the id of the stage's first task.
     pub lags: BTreeMap<String, i64>,
+    /// The time of the oldest record that is known to have been read where others still wait, in
+    /// milliseconds since 1970; none when nothing waits.
+    pub behind_ms: Option<i64>,
+    /// The id of the first task of each task's stage.
+    pub stage_of: BTreeMap<String, String>,
+    /// What the slots of each task spend their time on.
+    pub loads: BTreeMap<String, LoadView>,
+    /// Commits since the slots began.
+    pub commits: CommitsView,
+    /// Slots that run.
+    pub slots: u32,
     /// The tables by the name of their sink.
     pub tables: BTreeMap<String, TableView>,
     /// Wall-clock time of the last commit.
@@ -113,11 +150,37 @@ impl PipelineView {
         }
         for ((stage, _), input) in &slot.inputs {
             let name = stages.get(*stage).cloned().unwrap_or_default();
-            *self.lags.entry(name).or_default() += (input.end - input.committed).max(0);
+            *self.lags.entry(name).or_default() += input.lag();
+            if let Some(time_ms) = input.time_ms.filter(|_| input.lag() > 0) {
+                self.behind_ms = Some(self.behind_ms.map_or(time_ms, |known| known.min(time_ms)));
+            }
         }
+        self.add_load(slot, stages);
         self.committed_ms = self.committed_ms.max(slot.committed_ms);
         self.latency.merge(&slot.latency);
         self.open_windows += slot.open_windows;
         self.state_bytes += slot.state_bytes;
+    }
+
+    fn add_load(&mut self, slot: &SlotView, stages: &[String]) {
+        let Some(load) = &slot.load else {
+            return;
+        };
+        self.slots += 1;
+        self.commits.merge(&load.commits());
+        let shares = load.shares();
+        for (task, stage) in slot.stage_of.iter() {
+            let busy = shares.stages.get(*stage).copied().unwrap_or_default();
+            self.loads.entry(task.clone()).or_default().add(busy, shares.blocked);
+            let first = stages.get(*stage).cloned().unwrap_or_default();
+            self.stage_of.insert(task.clone(), first);
+        }
+    }
+
+    /// How far the pipeline is behind, in milliseconds, as far as the records' own times tell; 0
+    /// when nothing waits.
+    #[must_use]
+    pub fn lag_ms(&self, now_ms: i64) -> i64 {
+        self.behind_ms.map_or(0, |time_ms| now_ms.saturating_sub(time_ms).max(0))
     }
 }

@@ -404,15 +404,16 @@ fn is_at_rest(catalogue: &Catalogue) -> bool {
 /// Waits until so many slots say that they run: those that do not yet are begun anew instead.
 async fn wait_until_all_run(client: &Client, count: usize) {
     let deadline = timer::now() + PATIENCE;
-    loop {
-        let beats = reader::beats(client, SystemClock::new().unix_ms() - 1_500).await.unwrap();
-        let runs = beats.values().flat_map(|beat| &beat.runs);
-        if runs.filter(|run| run.phase == Phase::Running).count() == count {
-            return;
-        }
-        assert!(timer::now() < deadline, "{beats:?}");
+    while running(client).await != count {
+        assert!(timer::now() < deadline, "there are no {count} slots that run");
         timer::sleep(Duration::from_millis(50)).await;
     }
+}
+
+async fn running(client: &Client) -> usize {
+    let beats = reader::beats(client, SystemClock::new().unix_ms() - 1_500).await.unwrap();
+    let runs = beats.values().flat_map(|beat| &beat.runs);
+    runs.filter(|run| run.phase == Phase::Running).count()
 }
 
 #[test]

@@ -32,7 +32,13 @@ pub(crate) fn orders(spec: &Spec, stage: &str) -> String {
 
 /// `__ms.<pipeline>.plan`.
 pub(crate) fn plan_topic(spec: &Spec) -> String {
-    format!("__ms.{}.plan", spec.name.value)
+    plan_topic_of(&spec.name.value)
+}
+
+/// The plan topic of the pipeline of this name.
+#[must_use]
+pub fn plan_topic_of(pipeline: &str) -> String {
+    format!("__ms.{pipeline}.plan")
 }
 
 /// The topic that the file names, or `<pipeline>.<sink>`.

@@ -1,4 +1,5 @@
-//! `pipeline apply`, `pause`, `resume`, `stop`, `restart`, `scale`: what is asked of the job manager.
+//! `pipeline apply`, `pause`, `resume`, `stop`, `restart`, `scale`: what is asked of the job
+//! manager.
 
 use std::path::PathBuf;
 

@@ -7,7 +7,7 @@ use clap::Args;
 use pipeline::engine::reset::Reset;
 use topology::plan::Plan;
 
-use super::FileArgs;
+use super::{FileArgs, rewind};
 use crate::cli::Stage;
 use crate::cluster::{World, executor};
 use crate::command::run::{Log, claimant, engine_failed, open_log_for_itself};
@@ -23,6 +23,10 @@ pub(super) struct ResetArgs {
     /// Only the state of this task; its sources are not read again.
     #[arg(long, value_name = "ID")]
     task: Option<String>,
+    /// Let a pipeline that does not run begin elsewhere in its sources: earliest, latest, an
+    /// offset, or a time such as 2026-01-31T12:00:00Z or -1h. Its state goes. FILE may be a name.
+    #[arg(long, value_name = "PLACE", conflicts_with = "task", allow_hyphen_values = true)]
+    to: Option<String>,
     /// Do it; without this, and without an answer at the terminal, it is only told.
     #[arg(long, short)]
     yes: bool,
@@ -41,6 +45,11 @@ impl ResetArgs {
         settings.flag("data", "--data", self.data.clone());
     }
 
+    /// Whether nobody has to be asked.
+    pub(super) fn is_sure(&self) -> bool {
+        self.yes
+    }
+
     pub(super) fn files(&self) -> &[PathBuf] {
         &self.file.files
     }
@@ -48,6 +57,9 @@ impl ResetArgs {
 
 /// Resets.
 pub(super) fn run(args: &ResetArgs, stage: &mut Stage) -> Result<Exit, Failure> {
+    if let Some(to) = &args.to {
+        return rewind::run(args, to, stage);
+    }
     let loaded = match pipeline_file::load(args.files(), stage) {
         Ok(loaded) => loaded,
         Err(told) => return told,
@@ -87,7 +99,7 @@ async fn reset(
 }
 
 /// What will go, what stays, and whom it hits.
-fn told(reset: &Reset) -> String {
+pub(super) fn told(reset: &Reset) -> String {
     let mut text = String::new();
     let mut list = |title: &str, names: &[String]| {
         for name in names {
@@ -107,7 +119,7 @@ fn told(reset: &Reset) -> String {
 }
 
 /// A script has to say --yes; nobody can be asked there.
-fn is_confirmed() -> Result<bool, Failure> {
+pub(super) fn is_confirmed() -> Result<bool, Failure> {
     if !stdin().is_terminal() {
         return Ok(false);
     }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Slot, Trouble};
+use super::{Slot, Trouble, shown};
 use crate::engine::host::Begun;
 use crate::engine::task::{Routes, Task};
 use crate::engine::writer::Handles;
@@ -40,6 +40,7 @@ impl Slot {
             }
         }
         self.routes = routes(&self.tasks);
+        self.stage_of = shown::stages_of(&self.tasks);
         self.publish();
         self.hold_state()
     }
@@ -74,6 +75,8 @@ impl Slot {
         self.tasks.append(&mut begun.tasks);
         self.handles.append(&mut handles);
         self.routes = routes(&self.tasks);
+        self.stage_of = shown::stages_of(&self.tasks);
+        self.taps.look_again();
         // Letters that wait for the newcomers may lie before those that are being read.
         self.parked.reread();
         self.publish();

@@ -72,6 +72,7 @@ async fn slot(client: &Client) -> (Slot, Sender<Order>) {
     let (sender, orders) = mailbox(4);
     let isolation = Isolation::ReadCommitted;
     let slot = Slot::new(SlotParts {
+        stages: 1,
         tasks: vec![Task::new(Arc::new(code), (0, 0, 1), positions, vec![1])],
         writer: Writer::at_least_once(client, String::new()),
         consumer: client.consumer(ConsumerOptions { isolation, ..ConsumerOptions::default() }),
