@@ -261,7 +261,8 @@ mod tests {
             String::from_utf8_lossy(&value),
             "{\"format\":1,\"job\":\"p\",\"run\":4,\"epoch\":5,\"leader_epoch\":2,\"grants\":\
              [{\"worker\":\"tm-1\",\"nonce\":9,\"slot\":1,\"since\":5,\"turn\":5,\
-             \"identity\":{\"id\":7,\"epoch\":2},\"tasks\":[{\"stage\":0,\"partition\":3}],\"leaving\":[]}]}"
+             \"identity\":{\"id\":7,\"epoch\":2},\
+             \"tasks\":[{\"stage\":0,\"partition\":3}],\"leaving\":[]}]}"
         );
         assert_eq!(Entry::decode(&key, &value).unwrap(), Some(entry));
         assert!(Entry::decode("leader", b"{}").is_err());

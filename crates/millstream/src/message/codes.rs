@@ -177,6 +177,35 @@ codes! {
          program asked for it. Nothing was changed. `__ms.beats`, `__ms.requests` and \
          `__ms.answers` may be deleted while no node runs; `__ms.cluster` holds the pipelines, \
          which must then be applied again.";
+    NO_EDGE = "MS-3030", "the pipeline has no such edge",
+        "An edge is named by both of its ends (`a->b`) or by one of them: sources, tasks and sinks \
+         by their names. The message lists those that there are; `millstream pipeline graph FILE` \
+         draws them.";
+    FUSED_EDGE = "MS-3031", "nobody can be asked for the records of the edge",
+        "The two tasks run in one call, so only the processes that run them can tell what passes: \
+         they are asked over HTTP, where the beats of a cluster or --http say. None answers, or \
+         none runs the pipeline. With `edges: topics` in the file a topic lies on every edge, with \
+         the same results.";
+    NO_STATE_OF_KEY = "MS-3032", "the task remembers nothing of the key",
+        "It never came, its windows have closed, or what the task knows of it is not committed \
+         yet. `millstream state keys NAME TASK` lists what there is; a key that is no text is \
+         given with --hex.";
+    MUST_REST = "MS-3033", "the pipeline must not run meanwhile",
+        "Its positions and its state are about to be changed, and whoever runs it would go on with \
+         what it has in memory. Stop it first; a foreground run on another machine cannot be seen \
+         from here, and is fenced instead.";
+    TASK_MANAGERS_MISSING = "MS-3040", "task managers have not answered",
+        "A job manager that is given a pipeline says `sos` at its start, on the topic __ms.sos, \
+         and waits until as many task managers have answered as the configuration names \
+         (`task_managers`). Those that did are named. Start the others with \
+         `millstream taskmanager --config FILE`, then the job manager again; `--wait TIME` lets \
+         it wait for longer.";
+    ARC_SHARED = "MS-3041", "two pipelines would share a topic between processors",
+        "In a bare list the topic of an arc from p1 to p2 is called p1_p2, whatever the pipeline \
+         is called: a second pipeline with an arc of the same name would read the records of the \
+         first. Nothing was changed. Give its processors other ids, or write it in the new form \
+         (`millstream pipeline upgrade`), where the names begin with the pipeline's. A file that \
+         was only renamed goes on when its configuration has `name:` with the old name.";
     TOPIC_GONE = "MS-3050", "a topic was deleted while the pipeline ran",
         "A topic that the pipeline reads or writes was deleted, or was deleted and made again: \
          another topic of that name has other records at the same offsets. What was committed \
@@ -205,35 +234,6 @@ codes! {
         "The data folder keeps the id of the node and of the cluster that it has joined, and the \
          log at this address has another id: it is another cluster, or its data was deleted. Use \
          the address of the cluster, another folder (--data), or a name of its own (--id).";
-    TASK_MANAGERS_MISSING = "MS-3040", "task managers have not answered",
-        "A job manager that is given a pipeline says `sos` at its start, on the topic __ms.sos, \
-         and waits until as many task managers have answered as the configuration names \
-         (`task_managers`). Those that did are named. Start the others with \
-         `millstream taskmanager --config FILE`, then the job manager again; `--wait TIME` lets \
-         it wait for longer.";
-    ARC_SHARED = "MS-3041", "two pipelines would share a topic between processors",
-        "In a bare list the topic of an arc from p1 to p2 is called p1_p2, whatever the pipeline \
-         is called: a second pipeline with an arc of the same name would read the records of the \
-         first. Nothing was changed. Give its processors other ids, or write it in the new form \
-         (`millstream pipeline upgrade`), where the names begin with the pipeline's. A file that \
-         was only renamed goes on when its configuration has `name:` with the old name.";
-    NO_EDGE = "MS-3030", "the pipeline has no such edge",
-        "An edge is named by both of its ends (`a->b`) or by one of them: sources, tasks and sinks \
-         by their names. The message lists those that there are; `millstream pipeline graph FILE` \
-         draws them.";
-    FUSED_EDGE = "MS-3031", "nobody can be asked for the records of the edge",
-        "The two tasks run in one call, so only the processes that run them can tell what passes: \
-         they are asked over HTTP, where the beats of a cluster or --http say. None answers, or \
-         none runs the pipeline. With `edges: topics` in the file a topic lies on every edge, with \
-         the same results.";
-    NO_STATE_OF_KEY = "MS-3032", "the task remembers nothing of the key",
-        "It never came, its windows have closed, or what the task knows of it is not committed \
-         yet. `millstream state keys NAME TASK` lists what there is; a key that is no text is \
-         given with --hex.";
-    MUST_REST = "MS-3033", "the pipeline must not run meanwhile",
-        "Its positions and its state are about to be changed, and whoever runs it would go on with \
-         what it has in memory. Stop it first; a foreground run on another machine cannot be seen \
-         from here, and is fenced instead.";
     PORT_TAKEN = "MS-5001", "the port is taken",
         "Another process listens on it; the message names it where the system tells. Stop it, \
          use it (-b host:port), or listen elsewhere (--listen 127.0.0.1:0 takes a free port).";

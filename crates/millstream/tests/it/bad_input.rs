@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use base::clock::{Clock as _, SystemClock};
+use coordination::beat::PROTOCOL;
 use protocol::api::ApiKey;
 use protocol::messages::api_versions::ApiVersionsResponse;
 use protocol::wire::{Message as _, Reader, Writer};
@@ -338,7 +339,8 @@ fn clocks_that_are_minutes_apart_are_told_and_nothing_stops() {
     let now_ms = SystemClock::new().unix_ms();
     let beat = |node: &str, sent_ms: i64| {
         format!(
-            "{{\"format\":1,\"protocol\":1,\"version\":\"0\",\"node\":\"{node}\",\"nonce\":1,\
+            "{{\"format\":1,\"protocol\":{PROTOCOL},\"version\":\"0\",\
+             \"node\":\"{node}\",\"nonce\":1,\
              \"started_ms\":1,\"host\":\"far\",\"pid\":1,\"is_candidate\":false,\"leads\":null,\
              \"slots\":0,\"runs\":[],\"sent_ms\":{sent_ms}}}\n"
         )

@@ -183,8 +183,9 @@ fn a_cluster_of_another_version_is_refused() {
     let log = Log::start();
     for role in ["jobmanager", "taskmanager"] {
         let (node, _) = ready(program(&[role, "-b", &log.address, "-q", "--id", "named"]));
-        let beat = "{\"protocol\":2,\"version\":\"9.9.9\",\"leads\":7}\n";
-        assert_eq!(log.feed(&["produce", "__ms.beats"], beat).code, Some(0));
+        let theirs = coordination::beat::PROTOCOL + 1;
+        let beat = format!("{{\"protocol\":{theirs},\"version\":\"9.9.9\",\"leads\":7}}\n");
+        assert_eq!(log.feed(&["produce", "__ms.beats"], &beat).code, Some(0));
         let ended: Ended = node.wait_with_output().unwrap().into();
         assert_eq!(refusal(&ended), (Some(78), "error[MS-3015]"), "{}", ended.messages);
         assert!(ended.messages.contains("led by Millstream 9.9.9"), "{}", ended.messages);

@@ -1,6 +1,7 @@
 //! The kill test of a cluster: job managers and task managers are killed with -9 and stopped
-//! while records flow, and the broker with them; task managers come and go; now and then all
-//! nodes stand still for so long that their transactions time out. Nothing may show.
+//! while records flow, and the broker with them; task managers come and go, and the pipeline is
+//! scaled; now and then all nodes stand still for so long that their transactions time out. Nothing
+//! may show.
 //!
 //! ```text
 //! load --> in --> 1 to 5 task managers, 2 job managers --> counts, sums, means, strict, letters
@@ -70,6 +71,8 @@ enum Action {
     Leave { node: usize },
     /// All nodes stand still, so that nobody fences anybody and transactions time out.
     Stillness { still_ms: u64 },
+    /// The pipeline shall run on another number of slots.
+    Scale { slots: u32 },
 }
 
 impl std::fmt::Display for Action {
@@ -86,6 +89,7 @@ impl std::fmt::Display for Action {
             Self::Join { node } => write!(f, "{} came", NODES[*node]),
             Self::Leave { node } => write!(f, "{} went", NODES[*node]),
             Self::Stillness { still_ms } => write!(f, "all nodes stood still for {still_ms} ms"),
+            Self::Scale { slots } => write!(f, "scaled to {slots} slots"),
         }
     }
 }
@@ -124,13 +128,15 @@ fn action(rng: &SeededRandom, there: &BTreeSet<usize>, has_broker: bool) -> Acti
     // Beyond three seconds others take over; below, nobody should notice.
     let (away_ms, still_ms) = (rng.below(5_000), 500 + rng.below(7_500));
     let is_last = nodes.iter().filter(|node| **node >= MANAGERS).count() == 1;
-    match rng.below(12) {
+    let slots = 1 + u32::try_from(rng.below(6)).unwrap_or(0);
+    match rng.below(15) {
         0..4 => Action::Kill { node, away_ms },
         4..7 => Action::Stop { node, still_ms },
         7..10 if !there.contains(&worker) => Action::Join { node: worker },
         7..10 if !is_last => Action::Leave { node: worker },
         10 if has_broker => Action::Broker { away_ms: away_ms / 5 },
         11 => Action::All,
+        12.. => Action::Scale { slots },
         _ => Action::Kill { node, away_ms },
     }
 }
@@ -262,6 +268,12 @@ impl World {
                 pause(still_ms).await;
                 self.nodes.iter().flatten().try_for_each(Process::resume)
             }
+            Action::Scale { slots } => {
+                let mut command = self.site.scale(&self.names.pipeline, slots, self.at)?;
+                // It may be refused: it has so many already, or nobody leads.
+                command.wait(START_MAX).await;
+                Ok(())
+            }
         }
     }
 
@@ -344,6 +356,7 @@ mod tests {
         assert!(has(|action| matches!(action, Action::Stop { still_ms: 3_500.., .. })));
         assert!(has(|action| matches!(action, Action::Broker { .. })));
         assert!(has(|action| matches!(action, Action::All)));
+        assert!(has(|action| matches!(action, Action::Scale { .. })));
         assert!(has(|action| matches!(action, Action::Stop { still_ms: ZOMBIE_MS, .. })));
         let theirs = rounds(3, 200, false);
         assert!(!theirs.iter().any(|(_, action)| matches!(action, Action::Broker { .. })));
@@ -363,7 +376,10 @@ mod tests {
                     Action::Kill { node, .. } | Action::Stop { node, .. } => {
                         assert!(there.contains(&node), "{seed}");
                     }
-                    Action::Broker { .. } | Action::All | Action::Stillness { .. } => {}
+                    Action::Broker { .. }
+                    | Action::All
+                    | Action::Stillness { .. }
+                    | Action::Scale { .. } => {}
                 }
                 assert!(there.iter().any(|node| *node >= MANAGERS), "{seed}");
             }

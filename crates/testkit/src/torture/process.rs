@@ -187,6 +187,18 @@ impl Site {
         let at = at.to_string();
         self.spawn("apply.log", &["pipeline", "apply", "pipeline.yaml", "-b", &at], false)
     }
+
+    /// Asks the cluster to run a pipeline on so many slots.
+    pub(super) fn scale(
+        &self,
+        pipeline: &str,
+        slots: u32,
+        at: SocketAddr,
+    ) -> Result<Process, Failure> {
+        let (slots, at) = (slots.to_string(), at.to_string());
+        let command = ["pipeline", "scale", pipeline, "--slots", &slots, "-b", &at];
+        self.spawn("scale.log", &command, false)
+    }
 }
 
 /// The first line that a process says; nothing when it says none in time.
