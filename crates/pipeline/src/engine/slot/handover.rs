@@ -41,6 +41,9 @@ impl Slot {
         }
         self.routes = routes(&self.tasks);
         self.stage_of = shown::stages_of(&self.tasks);
+        // Whoever has the task next meets the record that failed.
+        let routes = &self.routes;
+        self.failure.take_if(|it| !routes.contains_key(&(it.topic.clone(), it.partition)));
         self.publish();
         self.hold_state()
     }
