@@ -165,6 +165,19 @@ impl Client {
     /// # Errors
     /// [`ClientError::UnknownTopic`], or why the cluster cannot be asked.
     pub async fn topic(&self, topic: &str) -> Result<Arc<TopicView>, ClientError> {
+        self.find(topic, self.inner.options.topics_auto_create).await
+    }
+
+    /// A topic that is known to exist, because somebody has just made it: a broker that has not
+    /// heard of it yet is asked again.
+    ///
+    /// # Errors
+    /// As [`Self::topic`], when it does not come to be seen.
+    pub async fn topic_that_exists(&self, topic: &str) -> Result<Arc<TopicView>, ClientError> {
+        self.find(topic, true).await
+    }
+
+    async fn find(&self, topic: &str, is_expected: bool) -> Result<Arc<TopicView>, ClientError> {
         if let Some(found) = self.fresh_topic(topic) {
             return Ok(found);
         }
@@ -178,9 +191,8 @@ impl Client {
             let code = code.unwrap_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
             let error = topic_error(topic, code);
             // A topic that is being created has no leader for a moment.
-            let created = self.inner.options.topics_auto_create;
             match error {
-                ClientError::UnknownTopic { .. } if created => retry.pause_for(error).await?,
+                ClientError::UnknownTopic { .. } if is_expected => retry.pause_for(error).await?,
                 error => retry.pause(error).await?,
             }
         }

@@ -73,7 +73,9 @@ async fn create(client: &Client, spec: TopicSpec) -> Result<i32, ClientError> {
     match client.admin().create_topics(&[spec]).await {
         Ok(_) => Ok(PARTITIONS),
         // Somebody else was faster, and may have wanted another number of partitions.
-        Err(ClientError::TopicExists { .. }) => Ok(client.topic(&name).await?.partition_count()),
+        Err(ClientError::TopicExists { .. }) => {
+            Ok(client.topic_that_exists(&name).await?.partition_count())
+        }
         Err(error) => Err(error),
     }
 }

@@ -122,7 +122,9 @@ async fn create(
     match client.admin().create_topics(&[spec]).await {
         Ok(_) => Ok(partitions),
         // Somebody else was faster, and may have wanted another number of partitions.
-        Err(ClientError::TopicExists { .. }) => Ok(client.topic(name).await?.partition_count()),
+        Err(ClientError::TopicExists { .. }) => {
+            Ok(client.topic_that_exists(name).await?.partition_count())
+        }
         Err(error) => Err(error),
     }
 }
