@@ -1,11 +1,11 @@
 //! Looking into pipelines: edges, state, promises.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::program::{Log, run, send_signal};
+use crate::program::{Log, Process, run, send_signal};
 
 const FILE: &str = "version: 1
 name: rooms
@@ -90,16 +90,6 @@ fn an_edge_is_tapped_without_a_group() {
     let unknown = log.run(&["pipeline", "tap", &file, "warm->nowhere"]);
     assert!(unknown.messages.contains("error[MS-3030]"), "{}", unknown.messages);
     assert!(unknown.messages.contains("warm->seen"), "{}", unknown.messages);
-}
-
-/// A process that is killed when it is dropped.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
 }
 
 /// Feeds the source until a tap has printed so many lines; what it printed.

@@ -2,12 +2,12 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use base::clock::{Clock as _, SystemClock};
 
-use crate::program::{Folder, Log, program, run, send_signal};
+use crate::program::{Folder, Log, Process, program, run, send_signal};
 
 const PATIENCE_MS: u64 = 60_000;
 
@@ -18,16 +18,6 @@ tasks:
   - { id: seen, type: count, on_error: skip, to: sink }
 sink: { kafka: { topic: out } }
 ";
-
-/// A process that is killed when it is dropped.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
 
 /// Starts a node; its first line names its pages.
 fn node(mut command: Command) -> (Process, String) {

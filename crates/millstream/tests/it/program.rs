@@ -149,6 +149,16 @@ impl Log {
     }
 }
 
+/// A process that is killed when it is dropped.
+pub(crate) struct Process(pub(crate) Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
 impl Drop for Log {
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {

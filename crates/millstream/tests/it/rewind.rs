@@ -1,12 +1,12 @@
 //! Letting a pipeline begin elsewhere, and what is told of those who ran it.
 
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use base::clock::{Clock as _, SystemClock};
 use serde_json::Value;
 
-use crate::program::Log;
+use crate::program::{Log, Process};
 
 const PATIENCE_MS: u64 = 60_000;
 
@@ -17,16 +17,6 @@ tasks:
   - { id: seen, type: count, to: sink }
 sink: { kafka: { topic: out } }
 ";
-
-/// A process that is killed when it is dropped.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
 
 fn file(log: &Log, text: &str) -> String {
     let path = log.folder.path().join("orders.yaml");

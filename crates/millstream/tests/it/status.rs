@@ -1,13 +1,13 @@
 //! How pipelines stand, told by their slots or by the log alone.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use base::clock::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 
-use crate::program::{Log, program};
+use crate::program::{Log, Process, program};
 
 const PATIENCE_MS: u64 = 60_000;
 
@@ -18,16 +18,6 @@ tasks:
   - { id: seen, type: count, on_error: skip, to: sink }
 sink: { kafka: { topic: out } }
 ";
-
-/// A process that is killed when it is dropped.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
 
 fn file(log: &Log) -> String {
     let path = log.folder.path().join("orders.yaml");

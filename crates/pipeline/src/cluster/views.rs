@@ -76,7 +76,9 @@ fn add(pipeline: &mut PipelineView, view: &Mutex<SlotView>, stages: &[String]) {
 /// What the beats say of a slot beside its phase.
 pub(crate) fn seen(looked: &Looked) -> Option<Seen> {
     let mut pipeline = PipelineView::default();
-    add(&mut pipeline, looked.view.as_ref()?, &looked.stages);
+    let slot = looked.view.as_ref()?.lock().expect("no holder of a slot's view panics");
+    pipeline.add_figures(&slot, &looked.stages);
+    drop(slot);
     let tasks = pipeline.tasks.iter().map(|(id, task)| {
         let load = pipeline.loads.get(id).copied().unwrap_or_default();
         TaskSeen {

@@ -167,7 +167,6 @@ impl Host<'_> {
         &self,
         is_wanted: impl Fn(usize, i32) -> bool,
     ) -> Result<Begun, EngineError> {
-        let now_ms = self.clock.steady_ms();
         let mut tasks = Vec::new();
         let mut chosen = BTreeMap::new();
         for (index, code) in StageCode::all(self.plan).into_iter().enumerate() {
@@ -186,7 +185,7 @@ impl Host<'_> {
                 let inputs = code.stage.inputs.iter();
                 let at = inputs.map(|input| {
                     let place = (input.topic.clone(), partition);
-                    positions.get(&place).map(|offset| Position::at(*offset, now_ms))
+                    positions.get(&place).map(|offset| Position::at(*offset))
                 });
                 let place = (index, partition, siblings);
                 tasks.push(Task::new(Arc::clone(&code), place, at.collect(), reporters.clone()));

@@ -35,10 +35,10 @@ pub(crate) struct Position {
 }
 
 impl Position {
-    /// Begins at an offset.
-    pub(crate) fn at(offset: i64, now_ms: u64) -> Self {
+    /// Begins at an offset; silence counts once the task listens.
+    pub(crate) fn at(offset: i64) -> Self {
         let (next, committed) = (offset, offset);
-        Self { next, committed, limit: None, heard_ms: now_ms, end: None, time_ms: None }
+        Self { next, committed, limit: None, heard_ms: 0, end: None, time_ms: None }
     }
 
     /// Whether nothing is left to be read, as far as the last fetch told.

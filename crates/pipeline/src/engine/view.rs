@@ -145,6 +145,14 @@ pub struct PipelineView {
 
 impl PipelineView {
     pub(crate) fn add_slot(&mut self, slot: &SlotView, stages: &[String]) {
+        self.add_figures(slot, stages);
+        self.latency.merge(&slot.latency);
+        self.open_windows += slot.open_windows;
+        self.state_bytes += slot.state_bytes;
+    }
+
+    /// Adds what is said in beats, many times a second: no histograms.
+    pub(crate) fn add_figures(&mut self, slot: &SlotView, stages: &[String]) {
         for (task, view) in &slot.tasks {
             self.tasks.entry(task.clone()).or_default().merge(view);
         }
@@ -157,9 +165,6 @@ impl PipelineView {
         }
         self.add_load(slot, stages);
         self.committed_ms = self.committed_ms.max(slot.committed_ms);
-        self.latency.merge(&slot.latency);
-        self.open_windows += slot.open_windows;
-        self.state_bytes += slot.state_bytes;
     }
 
     fn add_load(&mut self, slot: &SlotView, stages: &[String]) {

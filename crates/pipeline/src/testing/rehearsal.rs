@@ -123,7 +123,7 @@ impl Rehearsal {
                 InputKind::Source(_) if !used.contains(input.topic.as_str()) => None,
                 // A source that has records is never taken for silent.
                 InputKind::Source(_) | InputKind::Edge { .. } => {
-                    Some(Position { end: Some(i64::MAX), ..Position::at(0, 0) })
+                    Some(Position { end: Some(i64::MAX), ..Position::at(0) })
                 }
             });
             let positions = positions.collect();

@@ -68,7 +68,7 @@ async fn slot(client: &Client) -> (Slot, Sender<Order>) {
     let parsed = topology::spec::parse(&Sources::single("test.yaml", FAILING), &|_| None);
     let plan = Plan::of(&parsed.spec.unwrap());
     let code = StageCode::all(&plan).remove(0);
-    let positions = vec![Some(Position::at(0, 0))];
+    let positions = vec![Some(Position::at(0))];
     let (sender, orders) = mailbox(4);
     let isolation = Isolation::ReadCommitted;
     let slot = Slot::new(SlotParts {
