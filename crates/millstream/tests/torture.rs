@@ -103,7 +103,7 @@ fn every_result_is_there_once_and_in_order_on_apache_kafka_too() {
 
 #[test]
 fn every_result_is_there_once_and_in_order_though_nodes_of_a_cluster_are_killed_and_stopped() {
-    let report = torture_cluster("cluster", None, 10);
+    let report = torture_cluster("cluster", None, 30);
     assert!(report.counted_live > 0, "the cluster never came to work between the kills");
 }
 

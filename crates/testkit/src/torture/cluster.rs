@@ -21,7 +21,9 @@ use client::admin::TopicSpec;
 use runtime::timer;
 
 use super::failure::Failure;
-use super::limits::{CATCH_UP_MAX, LOOK, PARTITIONS, ROUNDS_PER_STILLNESS, START_MAX, ZOMBIE_MS};
+use super::limits::{
+    CATCH_UP_MAX, LOOK, PARTITIONS, ROUNDS_PER_STILLNESS, START_MAX, STILL_MAX_MS, ZOMBIE_MS,
+};
 use super::load::{self, Load, Sent};
 use super::process::{self, Process, Site};
 use super::schedule::{Shape, shape};
@@ -109,7 +111,8 @@ fn rounds(seed: u64, count: u32, has_broker: bool) -> Vec<(u64, Action)> {
         } else if let (Action::Stop { node, .. }, true) | (Action::Kill { node, .. }, true) =
             (action, at == long)
         {
-            action = Action::Stop { node, still_ms: ZOMBIE_MS };
+            let still_ms = ZOMBIE_MS + rng.below(STILL_MAX_MS + 1 - ZOMBIE_MS);
+            action = Action::Stop { node, still_ms };
         }
         match action {
             Action::Join { node } => drop(there.insert(node)),
@@ -357,7 +360,7 @@ mod tests {
         assert!(has(|action| matches!(action, Action::Broker { .. })));
         assert!(has(|action| matches!(action, Action::All)));
         assert!(has(|action| matches!(action, Action::Scale { .. })));
-        assert!(has(|action| matches!(action, Action::Stop { still_ms: ZOMBIE_MS, .. })));
+        assert!(has(|action| matches!(action, Action::Stop { still_ms: 20_000.., .. })));
         let theirs = rounds(3, 200, false);
         assert!(!theirs.iter().any(|(_, action)| matches!(action, Action::Broker { .. })));
     }

@@ -17,7 +17,8 @@ pub(super) const POISONED_AT: u64 = 7;
 /// Releases of all keys and runs behind them until nobody may wait any more.
 pub(super) const SETTLES_MAX: u32 = 100;
 
-/// Rounds of a cluster of which one stops all nodes for [`ZOMBIE_MS`].
+/// Rounds of a cluster of which one stops all nodes for [`ZOMBIE_MS`], and one a single node for
+/// so long or longer.
 pub(super) const ROUNDS_PER_STILLNESS: u32 = 15;
 
 /// Partitions of the input topic.
@@ -65,6 +66,9 @@ pub(super) const WINDOW_MS: i64 = 1_000;
 /// How long the process that was stopped for longest stands still: its transaction, which may
 /// stay open for ten seconds, is aborted meanwhile.
 pub(super) const ZOMBIE_MS: u64 = 11_000;
+
+/// How long a node of a cluster stands still at most.
+pub(super) const STILL_MAX_MS: u64 = 30_000;
 
 /// Rounds of which one is such a long stop under which another one takes over, and one more with
 /// nobody to take over.
