@@ -19,6 +19,7 @@ const ROOMS: &[Room] = &[
     Room { name: "commitlog", uses: &["base", "protocol"], tests_use: &["simulator"] },
     Room { name: "runtime", uses: &["base"], tests_use: &[] },
     Room { name: "topology", uses: &["base", "protocol"], tests_use: &[] },
+    Room { name: "state", uses: &["base", "protocol"], tests_use: &[] },
     Room {
         name: "broker",
         uses: &["base", "protocol", "commitlog", "runtime"],
@@ -32,7 +33,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "pipeline",
-        uses: &["base", "protocol", "topology", "runtime", "client", "coordination"],
+        uses: &["base", "protocol", "topology", "state", "runtime", "client", "coordination"],
         tests_use: &["testkit"],
     },
     Room { name: "gateway", uses: &["base", "runtime", "client"], tests_use: &["testkit"] },
@@ -75,13 +76,13 @@ const ROOMS: &[Room] = &[
 
 /// Crates from outside and the rooms that may name them; every other crate is unknown.
 const OWNERS: &[(&str, &[&str])] = &[
-    ("ahash", &["pipeline"]),
+    ("ahash", &["state"]),
     ("axum", &["dashboard"]),
     ("bytes", &[]),
     ("clap", &["millstream"]),
     ("crc32c", &["protocol"]),
     ("crossterm", &["millstream"]),
-    ("fjall", &["pipeline"]),
+    ("fjall", &["state"]),
     ("flate2", &["protocol"]),
     ("hdrhistogram", &["millstream"]),
     ("itoa", &["topology"]),
@@ -106,6 +107,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     (
         "tracing",
         &[
+            "state",
             "runtime",
             "broker",
             "client",

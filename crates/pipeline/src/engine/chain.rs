@@ -15,11 +15,11 @@ use topology::spec::{Emit, Form, OnError, TaskKind, Window};
 use super::flow::{Flow, Halt, Out, Outlet, shown};
 use super::parking::Parking;
 use super::render;
-use super::state::{Aged, Mean};
-use super::store::{Layout, StateStore as _, Store, split_key};
 use super::tap::Placed;
-use super::watermark::NO_TIME;
 use super::window::{Windows, ends_of};
+use state::store::{Layout, StateStore as _, Store, split_key};
+use state::value::NO_TIME;
+use state::value::{Aged, Mean};
 
 /// Where a task's records go.
 #[derive(Debug, Clone)]

@@ -10,9 +10,9 @@
 
 use super::chain::{ChainState, NodeState};
 use super::node_state::with_store;
-use super::state::StateValue;
-use super::store::{ALL_SHARDS, Layout, StateStore, Store, shard_of};
-use super::watermark::NO_TIME;
+use state::store::{ALL_SHARDS, Layout, StateStore, Store, shard_of};
+use state::value::NO_TIME;
+use state::value::StateValue;
 
 const FORMAT: u8 = 1;
 const TIME_SHARD: u16 = u16::MAX;

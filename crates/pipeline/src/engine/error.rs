@@ -8,10 +8,10 @@ use topology::plan::Change;
 
 use super::flow::RecordFailure;
 use super::ledger::Claim;
-use super::memory::OverLimit;
 use super::slot::StateTrouble;
-use super::store::ShelfError;
 use crate::sink::SinkError;
+use state::memory::OverLimit;
+use state::store::ShelfError;
 
 /// Why a pipeline ended or could not start.
 #[derive(Debug)]

@@ -15,9 +15,9 @@ use super::changelog::{self, Read};
 use super::error::EngineError;
 use super::ledger::Ledger;
 use super::parking::open::each_record;
-use super::state::{Mean, StateValue as _};
-use super::store::{shard_of, split_key};
 use crate::limits::INSPECTED_KEYS_MAX;
+use state::store::{shard_of, split_key};
+use state::value::{Mean, StateValue as _};
 
 /// What is remembered of a key.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -2,9 +2,9 @@
 
 use super::chain::NodeState;
 use super::changelog::Unreadable;
-use super::state::{Aged, StateValue};
-use super::store::{Applied, Fate, Layout, Shelf, ShelfError, SpillStore, StateStore as _, Store};
 use crate::limits::EXPIRE_KEYS_MAX;
+use state::store::{Applied, Fate, Layout, Shelf, ShelfError, SpillStore, StateStore as _, Store};
+use state::value::{Aged, StateValue};
 
 /// Does the same with a node's store, whichever it is; `else` where there is none.
 macro_rules! with_store {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::chain::{Chain, NodeState, Span};
 use super::render;
-use super::state::StateValue;
-use super::store::{StateStore as _, Store, shard_of, split_key};
 use super::task::Task;
 use super::window::Windows;
+use state::store::{StateStore as _, Store, shard_of, split_key};
+use state::value::StateValue;
 
 /// The documents of a key: one for a running count, one per open window in their order, none for
 /// a key that is not known.

@@ -5,7 +5,7 @@ use topology::json::{Number, write_number};
 use topology::spec::{Form, write_timestamp};
 
 use super::chain::Span;
-use super::state::Mean;
+use state::value::Mean;
 
 fn whole(out: &mut Vec<u8>, count: u64) {
     write_number(out, Number::Int(cast::i64_of_u64(count)));

@@ -27,11 +27,11 @@ use runtime::timer;
 use tracing::info;
 
 use super::error::EngineError;
-use super::memory::{Memory, MemoryShare};
 use super::snapshot::keeper::StateFolder;
-use super::store::Shelves;
 use super::task::Task;
 use crate::limits::{RESTORE_TOLD_MS, RESTORE_WORKERS_MAX};
+use state::memory::{Memory, MemoryShare};
+use state::store::Shelves;
 use tail::Tail;
 
 /// A changelog partition and what it restores.

@@ -9,10 +9,10 @@ use runtime::task;
 use topology::plan::Plan;
 use topology::spec::Spill;
 
-use super::memory::{Memory, MemoryShare};
 use super::snapshot::keeper::StateFolder;
-use super::store::{ShelfError, Shelves};
-use crate::limits::SPILL_FILES_PART;
+use state::limits::SPILL_FILES_PART;
+use state::memory::{Memory, MemoryShare};
+use state::store::{ShelfError, Shelves};
 
 /// What all slots of a pipeline in this process share, from one start to the next.
 #[derive(Debug)]

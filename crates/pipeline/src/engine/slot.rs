@@ -14,8 +14,8 @@ pub(crate) mod parked;
 mod shown;
 #[cfg(test)]
 mod slot_test;
-mod state;
 mod tapped;
+mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -34,7 +34,6 @@ use super::host::Begun;
 use super::latency::Latency;
 use super::load::{Activity, Load};
 use super::marker;
-use super::memory::MemoryShare;
 use super::purge::Purge;
 use super::snapshot::keeper::Keeper;
 use super::tap::Followed;
@@ -43,7 +42,8 @@ use super::view::SlotView;
 use super::writer::{Handles, SlotOutlet, Writer};
 use pace::{Open, Pace};
 use parked::Parked;
-pub(crate) use state::StateTrouble;
+use state::memory::MemoryShare;
+pub(crate) use trouble::StateTrouble;
 
 use crate::limits::{
     DECODED_BATCH_BYTES_MAX, SLOT_WAIT_MS_MAX, WRITER_BYTES_MAX, WRITER_FULL_BYTES,

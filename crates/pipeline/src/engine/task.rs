@@ -13,9 +13,10 @@ use super::flow::{Flow, Halt, Outlet};
 use super::marker::Marker;
 use super::parking::letter::Letter;
 use super::parking::{Turn, bytes};
-use super::store::{Applied, ShelfError};
-use super::watermark::{Input, NO_TIME, Watermark};
+use super::watermark::{Input, Watermark};
 use crate::limits::EXPIRE_ROUNDS;
+use state::store::{Applied, ShelfError};
+use state::value::NO_TIME;
 
 /// How far a task has come on one of its inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

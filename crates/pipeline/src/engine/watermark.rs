@@ -5,8 +5,7 @@
 
 use std::collections::BTreeMap;
 
-/// No record has been seen.
-pub(crate) const NO_TIME: i64 = i64::MIN;
+use state::value::NO_TIME;
 
 /// Where time comes from: a source partition (`producer` -1) or an upstream task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

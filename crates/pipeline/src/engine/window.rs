@@ -4,8 +4,8 @@ use topology::spec::Window;
 
 use super::chain::Span;
 use super::render;
-use super::state::StateValue;
-use super::store::{Layout, StateStore as _, Store};
+use state::store::{Layout, StateStore as _, Store};
+use state::value::StateValue;
 
 /// Values by window and key. The store's key is the window's end, big-endian, then the key.
 #[derive(Debug)]
@@ -72,8 +72,8 @@ pub(crate) fn ends_of(window: &Window, time_ms: i64) -> impl Iterator<Item = i64
 mod tests {
     use topology::spec::Emit;
 
-    use super::super::store::split_key;
     use super::*;
+    use state::store::split_key;
 
     fn window(size_ms: u64, every_ms: u64) -> Window {
         Window { size_ms, every_ms, grace_ms: 0, emit: Emit::Final, implied: false }

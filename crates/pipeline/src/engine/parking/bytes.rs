@@ -10,7 +10,7 @@
 //! Numbers are big-endian. The layout is pinned by golden bytes.
 
 use super::{Lot, Order, Place};
-use crate::engine::store::shard_of;
+use state::store::shard_of;
 
 const FORMAT: u8 = 1;
 const LOT_VERSION: u8 = 1;

@@ -12,9 +12,9 @@ use tracing::{info, warn};
 use super::{Aids, Goal, Goals};
 use crate::engine::error::EngineError;
 use crate::engine::snapshot::keeper::{self, Wanted};
-use crate::engine::store::{Applied, Owner, ShelfError};
 use crate::engine::task::Task;
 use crate::limits::{LOCAL_STATE_AGE_MS_MAX, LOCAL_STATE_MARGIN_MS_MAX};
+use state::store::{Applied, Owner, ShelfError};
 
 /// What a changelog topic says of itself.
 #[derive(Debug, Clone, Copy)]

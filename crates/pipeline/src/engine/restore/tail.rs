@@ -11,10 +11,10 @@ use runtime::timer;
 use super::{Aids, Goal, Goals};
 use crate::engine::changelog;
 use crate::engine::error::EngineError;
-use crate::engine::memory::MemoryShare;
-use crate::engine::store::Applied;
 use crate::engine::task::Task;
 use crate::limits::{DECODED_BATCH_BYTES_MAX, RESTORE_WAIT_MS, RESTORE_WAIT_MS_MAX};
+use state::memory::MemoryShare;
+use state::store::Applied;
 
 /// What a worker reads.
 pub(super) struct Tail {

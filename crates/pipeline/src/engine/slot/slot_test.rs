@@ -12,9 +12,9 @@ use topology::diagnose::Sources;
 use topology::plan::Plan;
 
 use super::super::code::StageCode;
-use super::super::memory::Memory;
 use super::super::task::Position;
 use super::*;
+use state::memory::Memory;
 
 const FAILING: &str = "
 version: 1

@@ -37,11 +37,11 @@ const SIGN: u64 = 1 << 63;
 
 /// Why files cannot be worked with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ShelfError {
+pub struct ShelfError {
     /// Where they lie.
-    pub(crate) dir: PathBuf,
+    pub dir: PathBuf,
     /// What happened to them.
-    pub(crate) reason: String,
+    pub reason: String,
 }
 
 impl fmt::Display for ShelfError {
@@ -54,7 +54,7 @@ impl std::error::Error for ShelfError {}
 
 /// The files of a pipeline in one process.
 #[derive(Clone)]
-pub(crate) struct Shelves {
+pub struct Shelves {
     database: Database,
     dir: PathBuf,
     memtable_bytes: u64,
@@ -72,7 +72,7 @@ impl Shelves {
     ///
     /// # Errors
     /// The folder is in use by another process, or the disk refuses.
-    pub(crate) fn open(
+    pub fn open(
         disk: &dyn Disk,
         dir: &Path,
         (memory_bytes, stores): (u64, u64),
@@ -104,12 +104,7 @@ impl Shelves {
     ///
     /// # Errors
     /// The disk refuses.
-    pub(crate) fn shelf(
-        &self,
-        name: &str,
-        layout: Layout,
-        owner: Owner,
-    ) -> Result<Shelf, ShelfError> {
+    pub fn shelf(&self, name: &str, layout: Layout, owner: Owner) -> Result<Shelf, ShelfError> {
         let options = || KeyspaceCreateOptions::default().max_memtable_size(self.memtable_bytes);
         let keyspace = self.database.keyspace(name, options);
         let keyspace = keyspace.map_err(|error| failed(&self.dir, &error))?;
@@ -125,16 +120,16 @@ impl Shelves {
 
 /// Whose state a shelf holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Owner {
+pub struct Owner {
     /// The changelog.
-    pub(crate) topic: Uuid,
+    pub topic: Uuid,
     /// What the content means.
-    pub(crate) signature: u64,
+    pub signature: u64,
 }
 
 /// The state of one store in files.
 #[derive(Clone)]
-pub(crate) struct Shelf {
+pub struct Shelf {
     database: Database,
     keyspace: Keyspace,
     dir: PathBuf,
@@ -150,7 +145,7 @@ impl fmt::Debug for Shelf {
 
 impl Shelf {
     /// What its keys are.
-    pub(crate) fn layout(&self) -> Layout {
+    pub fn layout(&self) -> Layout {
         self.layout
     }
 
@@ -158,7 +153,7 @@ impl Shelf {
     ///
     /// # Errors
     /// The disk refuses.
-    pub(crate) fn applied(&self) -> Result<Option<Applied>, ShelfError> {
+    pub fn applied(&self) -> Result<Option<Applied>, ShelfError> {
         let found = self.keyspace.get(LABEL).map_err(|error| self.failed(&error))?;
         Ok(found.and_then(|bytes| self.read_label(&bytes)))
     }
@@ -186,7 +181,7 @@ impl Shelf {
     ///
     /// # Errors
     /// The disk refuses.
-    pub(crate) fn clear(&self) -> Result<(), ShelfError> {
+    pub fn clear(&self) -> Result<(), ShelfError> {
         self.keyspace.clear().map_err(|error| self.failed(&error))
     }
 

@@ -5,11 +5,11 @@ use std::ops::Range;
 
 use super::table::Table;
 use super::{Applied, Changed, Fate, Layout, StateStore};
-use crate::engine::state::StateValue;
+use crate::value::StateValue;
 
 /// Values by key in memory, and their slots by the time at which windows close.
 #[derive(Debug)]
-pub(crate) struct MemoryStore<V> {
+pub struct MemoryStore<V> {
     layout: Layout,
     table: Table<V>,
     /// The slots of each open window in the order in which their keys came.
@@ -22,7 +22,7 @@ pub(crate) struct MemoryStore<V> {
 
 impl<V: StateValue> MemoryStore<V> {
     /// Nothing remembered.
-    pub(crate) fn new(layout: Layout) -> Self {
+    pub fn new(layout: Layout) -> Self {
         Self {
             layout,
             table: Table::default(),

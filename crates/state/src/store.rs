@@ -1,9 +1,4 @@
-//! What tasks remember per key: the contract of all stores, and the choice of one.
-//!
-//! ```text
-//! operator --change, remove--> store --changes--> changelog     within a transaction
-//!                              store <--settle, roll_back-- slot    at its end
-//! ```
+//! The contract of all stores, and the choice of one.
 //!
 //! A store belongs to one task and one partition. What operators need costs one branch before the
 //! store's own code, because that is the price of each record.
@@ -20,34 +15,36 @@ use std::ops::Range;
 
 use protocol::partitioner::{murmur2, to_positive};
 
-use super::state::StateValue;
-pub(crate) use memory::MemoryStore;
-pub(crate) use shelf::{Owner, Shelf, ShelfError, Shelves};
-pub(crate) use spill::SpillStore;
+use crate::value::StateValue;
+pub use memory::MemoryStore;
+pub use shelf::{Owner, Shelf, ShelfError, Shelves};
+pub use spill::SpillStore;
 
 /// Shards of a key space; fixed, because it is written into every key of a changelog.
-pub(crate) const VIRTUAL_SHARDS: u16 = 1024;
+pub const VIRTUAL_SHARDS: u16 = 1024;
 
 /// All shards.
-pub(crate) const ALL_SHARDS: Range<u16> = 0..VIRTUAL_SHARDS;
+pub const ALL_SHARDS: Range<u16> = 0..VIRTUAL_SHARDS;
 
 const END_BYTES: usize = 8;
 
 /// The shard of a record's key: state can be moved by ranges of it.
-pub(crate) fn shard_of(record_key: &[u8]) -> u16 {
+#[inline]
+pub fn shard_of(record_key: &[u8]) -> u16 {
     let shard = to_positive(murmur2(record_key)) % i32::from(VIRTUAL_SHARDS);
     u16::try_from(shard).expect("a shard is below 1024")
 }
 
 /// The end of a window and the record's key, out of a windowed store's key.
-pub(crate) fn split_key(stored: &[u8]) -> Option<(i64, &[u8])> {
+#[inline]
+pub fn split_key(stored: &[u8]) -> Option<(i64, &[u8])> {
     let (end, rest) = stored.split_first_chunk::<END_BYTES>()?;
     Some((i64::from_be_bytes(*end), rest))
 }
 
 /// What the keys of a store are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Layout {
+pub enum Layout {
     /// The record's key.
     Keyed,
     /// The window's end, `i64` big-endian, then the record's key.
@@ -56,7 +53,7 @@ pub(crate) enum Layout {
 
 impl Layout {
     /// The record's key in a key of the store.
-    pub(crate) fn record_key(self, stored: &[u8]) -> &[u8] {
+    pub fn record_key(self, stored: &[u8]) -> &[u8] {
         match (self, split_key(stored)) {
             (Self::Windowed, Some((_, record_key))) => record_key,
             _ => stored,
@@ -64,7 +61,7 @@ impl Layout {
     }
 
     /// The end of the window that a key of the store belongs to.
-    pub(crate) fn end_ms(self, stored: &[u8]) -> Option<i64> {
+    pub fn end_ms(self, stored: &[u8]) -> Option<i64> {
         match self {
             Self::Keyed => None,
             Self::Windowed => split_key(stored).map(|(end_ms, _)| end_ms),
@@ -78,28 +75,28 @@ impl Layout {
 
 /// How much of its changelog a store holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Applied {
+pub struct Applied {
     /// What the changelog says before this offset is in the store.
-    pub(crate) offset: i64,
+    pub offset: i64,
     /// When that was so, or earlier, in milliseconds since 1970.
-    pub(crate) at_ms: i64,
+    pub at_ms: i64,
     /// The time up to which the changelog says before the offset that windows are closed; none
-    /// ([`NO_TIME`](super::watermark::NO_TIME)) where there are no windows.
-    pub(crate) closed_ms: i64,
+    /// ([`NO_TIME`](crate::value::NO_TIME)) where there are no windows.
+    pub closed_ms: i64,
 }
 
 /// A value that may be changed.
 #[derive(Debug)]
-pub(crate) struct Changed<'a, V> {
+pub struct Changed<'a, V> {
     /// Whether the key was not there before.
-    pub(crate) is_new: bool,
+    pub is_new: bool,
     /// The value.
-    pub(crate) value: &'a mut V,
+    pub value: &'a mut V,
 }
 
 /// What is to become of a key that a sweep meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate<V> {
+pub enum Fate<V> {
     /// It stays as it is.
     Keep,
     /// It gets this value.
@@ -112,7 +109,7 @@ pub(crate) enum Fate<V> {
 ///
 /// Changes belong to the transaction under way until `settle` makes them stay or `roll_back`
 /// undoes them. Slots are valid within the transaction that named them.
-pub(crate) trait StateStore<V: StateValue> {
+pub trait StateStore<V: StateValue> {
     /// The value of a key, for changing; a missing one starts as the default.
     fn change(&mut self, key: &[u8]) -> Changed<'_, V>;
 
@@ -167,7 +164,7 @@ pub(crate) trait StateStore<V: StateValue> {
 
 /// A store of one of the kinds that there are.
 #[derive(Debug)]
-pub(crate) enum Store<V> {
+pub enum Store<V> {
     /// All of it in memory.
     Memory(MemoryStore<V>),
     /// All of it on disk, and what is in use in memory.
@@ -186,12 +183,12 @@ macro_rules! with_store {
 
 impl<V: StateValue> Store<V> {
     /// An empty store in memory.
-    pub(crate) fn memory(layout: Layout) -> Self {
+    pub fn memory(layout: Layout) -> Self {
         Self::Memory(MemoryStore::new(layout))
     }
 
     /// Why its content is not to be trusted any more; never of a store in memory.
-    pub(crate) fn failure(&self) -> Option<ShelfError> {
+    pub fn failure(&self) -> Option<ShelfError> {
         match self {
             Self::Memory(_) => None,
             Self::Spill(store) => store.failure(),
@@ -199,7 +196,7 @@ impl<V: StateValue> Store<V> {
     }
 
     /// Writes what is newer than the disk, where there is one; between transactions.
-    pub(crate) fn write(&mut self) {
+    pub fn write(&mut self) {
         match self {
             Self::Memory(_) => {}
             Self::Spill(store) => store.write(),

@@ -23,14 +23,14 @@ use super::ends::Ends;
 use super::shelf::{Shelf, ShelfError};
 use super::table::{CHANGE_OVERHEAD_BYTES, Table};
 use super::{ALL_SHARDS, Applied, Changed, Fate, Layout, StateStore};
-use crate::engine::state::StateValue;
 use crate::limits::{
     DUE_KEYS_MAX, SPILL_RECENT_TRANSACTIONS, SPILL_TRANSACTIONS_MAX, SPILL_UNWRITTEN_BYTES_MAX,
 };
+use crate::value::StateValue;
 
 /// State in files, and what is in use of it in memory.
 #[derive(Debug)]
-pub(crate) struct SpillStore<V> {
+pub struct SpillStore<V> {
     layout: Layout,
     table: Table<V>,
     shelf: Shelf,
@@ -64,7 +64,7 @@ impl<V: StateValue> SpillStore<V> {
     ///
     /// # Errors
     /// The disk refuses.
-    pub(crate) fn open(shelf: Shelf, bytes_max: usize) -> Result<Self, ShelfError> {
+    pub fn open(shelf: Shelf, bytes_max: usize) -> Result<Self, ShelfError> {
         let ends = match shelf.layout() {
             Layout::Keyed => Ends::default(),
             Layout::Windowed => Ends::new(shelf.ends()?),
@@ -92,17 +92,17 @@ impl<V: StateValue> SpillStore<V> {
     }
 
     /// What it holds of its changelog; `None` for nothing.
-    pub(crate) fn applied(&self) -> Option<Applied> {
+    pub fn applied(&self) -> Option<Applied> {
         self.applied
     }
 
     /// Why its content is not to be trusted any more.
-    pub(crate) fn failure(&self) -> Option<ShelfError> {
+    pub fn failure(&self) -> Option<ShelfError> {
         self.failure.lock().expect("no holder of a failure panics").clone()
     }
 
     /// Writes what is newer than the disk; between transactions.
-    pub(crate) fn write(&mut self) {
+    pub fn write(&mut self) {
         if self.failure().is_none()
             && let Err(error) = self.write_batch()
         {

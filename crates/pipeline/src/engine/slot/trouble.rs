@@ -4,9 +4,9 @@ use client::transaction::TxnRecord;
 
 use super::{Slot, Trouble, parked};
 use crate::engine::changelog;
-use crate::engine::memory::OverLimit;
-use crate::engine::store::{Applied, ShelfError};
 use crate::engine::task::Task;
+use state::memory::OverLimit;
+use state::store::{Applied, ShelfError};
 
 /// Why a state cannot be gone on with.
 #[derive(Debug)]

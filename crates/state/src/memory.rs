@@ -30,28 +30,28 @@ fn mebibytes(bytes: usize) -> usize {
 
 /// What all holders of state in a process share.
 #[derive(Debug)]
-pub(crate) struct Memory {
+pub struct Memory {
     limit_bytes: usize,
     used_bytes: AtomicUsize,
 }
 
 impl Memory {
     /// Nothing is used yet.
-    pub(crate) fn new(limit_bytes: usize) -> Arc<Self> {
+    pub fn new(limit_bytes: usize) -> Arc<Self> {
         Arc::new(Self { limit_bytes, used_bytes: AtomicUsize::new(0) })
     }
 }
 
 /// What one holder of state takes of it; given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct MemoryShare {
+pub struct MemoryShare {
     memory: Arc<Memory>,
     own_bytes: usize,
 }
 
 impl MemoryShare {
     /// A holder that holds nothing yet.
-    pub(crate) fn new(memory: &Arc<Memory>) -> Self {
+    pub fn new(memory: &Arc<Memory>) -> Self {
         Self { memory: Arc::clone(memory), own_bytes: 0 }
     }
 
@@ -59,7 +59,7 @@ impl MemoryShare {
     ///
     /// # Errors
     /// All together take more than they may. The bytes are counted all the same.
-    pub(crate) fn hold(&mut self, bytes: usize) -> Result<(), OverLimit> {
+    pub fn hold(&mut self, bytes: usize) -> Result<(), OverLimit> {
         let used = &self.memory.used_bytes;
         used.fetch_add(bytes, Ordering::Relaxed);
         let before = used.fetch_sub(self.own_bytes, Ordering::Relaxed);

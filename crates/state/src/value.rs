@@ -2,11 +2,13 @@
 
 use base::cast;
 
-use super::store::Fate;
-use super::watermark::NO_TIME;
+use crate::store::Fate;
+
+/// No event time: before every other.
+pub const NO_TIME: i64 = i64::MIN;
 
 /// A value that a store keeps and a changelog carries.
-pub(crate) trait StateValue: Clone + Default {
+pub trait StateValue: Clone + Default {
     /// Appends the value's bytes.
     fn encode(&self, out: &mut Vec<u8>);
 
@@ -29,7 +31,7 @@ impl StateValue for u64 {
 
 /// How often a key came, and when it came last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Aged {
+pub struct Aged {
     count: u64,
     /// The latest event time; [`NO_TIME`] where the count was stored without it.
     seen_ms: i64,
@@ -43,7 +45,8 @@ impl Default for Aged {
 
 impl Aged {
     /// Counts a record; a key that had none for longer than `ttl_ms` starts anew. Tells the count.
-    pub(crate) fn add(&mut self, time_ms: i64, ttl_ms: i64) -> u64 {
+    #[inline]
+    pub fn add(&mut self, time_ms: i64, ttl_ms: i64) -> u64 {
         if self.seen_ms != NO_TIME && time_ms.saturating_sub(self.seen_ms) > ttl_ms {
             self.count = 0;
         }
@@ -54,7 +57,7 @@ impl Aged {
 
     /// What becomes of it when event time has come this far. One without a time is as old as the
     /// first round that meets it.
-    pub(crate) fn fate(&self, now_ms: i64, ttl_ms: i64) -> Fate<Self> {
+    pub fn fate(&self, now_ms: i64, ttl_ms: i64) -> Fate<Self> {
         if self.seen_ms == NO_TIME {
             return Fate::Renew(Self { seen_ms: now_ms, ..*self });
         }
@@ -62,7 +65,7 @@ impl Aged {
     }
 
     /// How often the key came.
-    pub(crate) fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.count
     }
 }
@@ -97,15 +100,16 @@ const MEAN_BYTES: usize = 25;
 
 /// A sum with its rounding error (Neumaier 1974) and the number of addends.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Mean {
+pub struct Mean {
     sum: f64,
     lost: f64,
-    pub(crate) count: u64,
+    pub count: u64,
 }
 
 impl Mean {
     /// Takes one more number in.
-    pub(crate) fn add(&mut self, value: f64) {
+    #[inline]
+    pub fn add(&mut self, value: f64) {
         let sum = self.sum + value;
         self.lost += if self.sum.abs() >= value.abs() {
             (self.sum - sum) + value
@@ -117,7 +121,8 @@ impl Mean {
     }
 
     /// The mean of the numbers so far; 0 for none.
-    pub(crate) fn mean(&self) -> f64 {
+    #[inline]
+    pub fn mean(&self) -> f64 {
         if self.count == 0 { 0.0 } else { (self.sum + self.lost) / cast::f64_of(self.count) }
     }
 }

@@ -10,7 +10,7 @@ use ahash::RandomState;
 use base::cast;
 
 use super::{Changed, Fate};
-use crate::engine::state::StateValue;
+use crate::value::StateValue;
 
 /// Bytes that a key costs beside its value and its own length, for the memory limit.
 const PLACE_OVERHEAD_BYTES: usize = 96;
