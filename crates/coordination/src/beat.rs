@@ -43,6 +43,9 @@ pub struct Beat {
     /// What the log's clock said when the beat was taken; no part of the record's value.
     #[serde(skip)]
     pub logged_ms: i64,
+    /// Tasks whose state lies on its disk, so that they begin sooner there than elsewhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<Kept>,
     /// Where it answers over HTTP, as `host:port`, when it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<String>,
@@ -67,6 +70,7 @@ impl Beat {
             runs: Vec::new(),
             sent_ms: 0,
             logged_ms: 0,
+            kept: Vec::new(),
             http: None,
         }
     }
@@ -86,6 +90,15 @@ impl Beat {
         let mut runs = self.runs.iter();
         runs.find(|run| run.job == job && run.slot == slot && run.since == since)
     }
+}
+
+/// Tasks of a job whose state lies at a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The job.
+    pub job: String,
+    /// The tasks.
+    pub tasks: Vec<TaskId>,
 }
 
 /// What a slot does.

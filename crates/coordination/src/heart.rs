@@ -13,7 +13,7 @@ use runtime::task::{self, Task};
 use runtime::timer;
 use tracing::debug;
 
-use crate::beat::{Beat, Run};
+use crate::beat::{Beat, Kept, Run};
 use crate::limits::{LEADER_STALL_MS_MAX, MANAGER_BEAT_MS, WORKER_BEAT_MS};
 use crate::roll::Census;
 use crate::topics::BEATS;
@@ -76,6 +76,11 @@ impl Voice {
     /// Says what the slots do.
     pub fn runs(&self, runs: Vec<Run>) {
         self.said().beat.runs = runs;
+    }
+
+    /// Says of which tasks the state lies here.
+    pub fn keeps(&self, kept: Vec<Kept>) {
+        self.said().beat.kept = kept;
     }
 
     /// The slots that the node offers.

@@ -36,6 +36,9 @@ pub const SLOTS_MAX: u32 = 1_024;
 /// many slots still fits into a record.
 pub const BEAT_TASKS_MAX: usize = 512;
 
+/// Tasks of which a beat says that their state lies at the node; of further ones nobody knows.
+pub const BEAT_KEPT_MAX: usize = 2_048;
+
 /// Bytes of one record of the cluster's topics: a job carries its files.
 pub const RECORD_BYTES_MAX: usize = 900 << 10;
 

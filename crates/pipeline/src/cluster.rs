@@ -12,6 +12,7 @@
 //! them go and said so.
 
 mod hand_out;
+mod hoard;
 mod job_manager;
 mod moves;
 mod prepare;

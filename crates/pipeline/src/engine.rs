@@ -37,7 +37,7 @@ pub mod rewind;
 pub(crate) mod room;
 pub mod runner;
 pub(crate) mod slot;
-mod snapshot;
+pub(crate) mod snapshot;
 pub mod standing;
 mod table;
 pub mod tap;

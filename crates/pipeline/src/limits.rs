@@ -69,10 +69,6 @@ pub const DRAIN_MS_MAX: u64 = 10_000;
 /// Pause between two looks at how far a drain has come, in milliseconds.
 pub const DRAIN_LOOK_MS: u64 = 5;
 
-/// Milliseconds between two snapshots of a slot's state: a restart after a crash reads what has
-/// changed since.
-pub const SNAPSHOT_EVERY_MS: u64 = 30_000;
-
 /// Age at which local state is no longer used where the changelog does not tell for how long it
 /// remembers deleted keys, in milliseconds; Kafka's `delete.retention.ms`.
 pub const LOCAL_STATE_AGE_MS_MAX: i64 = 86_400_000;

@@ -4,6 +4,8 @@
 
 #[path = "engine/cluster.rs"]
 mod cluster;
+#[path = "engine/cluster_state.rs"]
+mod cluster_state;
 #[path = "engine/delivery.rs"]
 mod delivery;
 #[path = "engine/expire.rs"]

@@ -17,7 +17,7 @@ use protocol::partitioner::{murmur2, to_positive};
 
 use crate::value::StateValue;
 pub use memory::MemoryStore;
-pub use shelf::{Owner, Shelf, ShelfError, Shelves};
+pub use shelf::{Owner, Shares, Shelf, ShelfError, Shelves};
 pub use spill::SpillStore;
 
 /// Shards of a key space; fixed, because it is written into every key of a changelog.
@@ -158,12 +158,16 @@ pub trait StateStore<V: StateValue> {
         each: impl FnMut(&[u8], &V) -> Result<(), E>,
     ) -> Result<(), E>;
 
+    /// How much of its changelog it holds, as it was told last; `None` where nobody has known.
+    fn applied(&self) -> Option<Applied>;
+
     /// Memory in use, roughly, in bytes.
     fn bytes(&self) -> usize;
 }
 
 /// A store of one of the kinds that there are.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one per task, and records go through it")]
 pub enum Store<V> {
     /// All of it in memory.
     Memory(MemoryStore<V>),
@@ -264,6 +268,10 @@ impl<V: StateValue> StateStore<V> for Store<V> {
         each: impl FnMut(&[u8], &V) -> Result<(), E>,
     ) -> Result<(), E> {
         with_store!(self, store => store.each(shards, each))
+    }
+
+    fn applied(&self) -> Option<Applied> {
+        with_store!(self, store => store.applied())
     }
 
     fn bytes(&self) -> usize {

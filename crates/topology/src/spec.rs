@@ -103,14 +103,24 @@ pub struct StateSettings {
     pub memory_limit_bytes: u64,
     /// What becomes of state beyond it.
     pub spill: Spill,
+    /// Milliseconds between two snapshots of state in memory: what a start after a crash reads of
+    /// the changelog, at most.
+    pub snapshot_interval_ms: u64,
 }
 
 /// Memory for the state in each process when a file names none, in bytes.
 pub const STATE_MEMORY_BYTES: u64 = 1 << 30;
 
+/// Milliseconds between two snapshots when a file says nothing.
+pub const SNAPSHOT_INTERVAL_MS: u64 = 30_000;
+
 impl Default for StateSettings {
     fn default() -> Self {
-        Self { memory_limit_bytes: STATE_MEMORY_BYTES, spill: Spill::None }
+        Self {
+            memory_limit_bytes: STATE_MEMORY_BYTES,
+            spill: Spill::None,
+            snapshot_interval_ms: SNAPSHOT_INTERVAL_MS,
+        }
     }
 }
 

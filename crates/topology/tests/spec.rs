@@ -33,7 +33,7 @@ runtime:
   parallelism: 4
   delivery: exactly_once
   checkpoint_interval: 1s
-  state: { memory_limit: 256MiB, spill: disk }
+  state: { memory_limit: 256MiB, spill: disk, snapshot_interval: 5s }
 source: { topic: sensors.raw, group: greenhouse, start: earliest, format: json }
 tasks:
   - { id: ingest, type: filter, where: temp_c != null, to: [mean, seen] }
@@ -68,7 +68,11 @@ fn the_full_form_is_read_completely() {
     assert_eq!(spec.brokers.unwrap().value, "kafka-1:9092,kafka-2:9092");
     assert_eq!(spec.properties["linger.ms"], "5");
     assert_eq!((spec.runtime.parallelism, spec.runtime.commit_interval_ms), (4, 1_000));
-    let state = StateSettings { memory_limit_bytes: 256 << 20, spill: Spill::Disk };
+    let state = StateSettings {
+        memory_limit_bytes: 256 << 20,
+        spill: Spill::Disk,
+        snapshot_interval_ms: 5_000,
+    };
     assert_eq!(spec.runtime.state, state);
     assert_eq!(spec.partitions, 12);
     assert_eq!(spec.tasks.len(), 3);

@@ -1,8 +1,10 @@
 //! The assignment that is wanted, from what there is: a pure function.
 //!
 //! Whoever runs a task keeps it while that is fair; new slots are taken where the job has fewest,
-//! first by machine, then by task manager, so that one machine's end takes little with it.
+//! first by machine, then by task manager, so that one machine's end takes little with it. A task
+//! that nobody runs goes where its state lies, as far as that is fair.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalogue::TaskId;
@@ -30,6 +32,19 @@ pub struct Wish {
     pub tasks: Vec<TaskId>,
     /// Slots; fewer are used when there are fewer.
     pub slots: u32,
+    /// Tasks whose state lies at task managers, as a file or a copy, and at which.
+    pub kept: BTreeMap<TaskId, BTreeSet<String>>,
+}
+
+impl Wish {
+    fn is_kept(&self, task: &TaskId, worker: &str) -> bool {
+        self.kept.get(task).is_some_and(|workers| workers.contains(worker))
+    }
+
+    /// Tasks whose state lies at a task manager.
+    fn kept_at(&self, worker: &str) -> usize {
+        self.kept.values().filter(|workers| workers.contains(worker)).count()
+    }
 }
 
 /// The slots with their tasks, close to what runs now. Empty when no slot is free.
@@ -43,7 +58,7 @@ pub fn target(
     let kept = |slot: &SlotKey| current.get(slot).cloned().unwrap_or_default();
     let mut filled: BTreeMap<SlotKey, Vec<TaskId>> =
         slots.into_iter().map(|slot| (slot.clone(), kept(&slot))).collect();
-    distribute(&wish.tasks, &mut filled);
+    distribute(wish, &mut filled);
     filled.retain(|_, tasks| !tasks.is_empty());
     filled
 }
@@ -66,12 +81,12 @@ fn choose(
         slots.remove(&surplus);
     }
     while slots.len() < wanted {
-        let Some(free) = free_slot(offers, &slots) else { break };
+        let Some(free) = free_slot(wish, offers, &slots) else { break };
         slots.insert(free);
     }
     // A task manager that came later gets its share.
     for _ in 0..slots.len() {
-        let Some(free) = free_slot(offers, &slots) else { break };
+        let Some(free) = free_slot(wish, offers, &slots) else { break };
         let crowded = crowded(&slots);
         let of = |worker: &str| slots.iter().filter(|(at, _)| at == worker).count();
         if of(&crowded.0) < of(&free.0) + 2 {
@@ -90,8 +105,8 @@ fn crowded(slots: &BTreeSet<SlotKey>) -> SlotKey {
     most.cloned().unwrap_or_default()
 }
 
-/// A free slot where the job has fewest.
-fn free_slot(offers: &[Offer], slots: &BTreeSet<SlotKey>) -> Option<SlotKey> {
+/// A free slot where the job has fewest, and of several one where most of its state lies.
+fn free_slot(wish: &Wish, offers: &[Offer], slots: &BTreeSet<SlotKey>) -> Option<SlotKey> {
     let host_of = |worker: &str| offers.iter().find(|it| it.worker == worker).map(|it| &it.host);
     let free = offers.iter().filter_map(|offer| {
         let is_free = |slot: &u32| {
@@ -100,17 +115,18 @@ fn free_slot(offers: &[Offer], slots: &BTreeSet<SlotKey>) -> Option<SlotKey> {
         let slot = (0..offer.slots).find(is_free)?;
         let on_host = slots.iter().filter(|(at, _)| host_of(at) == Some(&offer.host)).count();
         let on_worker = slots.iter().filter(|(at, _)| *at == offer.worker).count();
-        Some(((on_host, on_worker, offer.taken.len(), &offer.worker), slot))
+        let kept = Reverse(wish.kept_at(&offer.worker));
+        Some(((on_host, on_worker, kept, offer.taken.len(), &offer.worker), slot))
     });
-    free.min().map(|((_, _, _, worker), slot)| (worker.clone(), slot))
+    free.min().map(|((_, _, _, _, worker), slot)| (worker.clone(), slot))
 }
 
 /// Gives each stage's tasks out evenly; a slot keeps what it has up to its fair share.
-fn distribute(tasks: &[TaskId], filled: &mut BTreeMap<SlotKey, Vec<TaskId>>) {
+fn distribute(wish: &Wish, filled: &mut BTreeMap<SlotKey, Vec<TaskId>>) {
     if filled.is_empty() {
         return;
     }
-    let wanted: BTreeSet<TaskId> = tasks.iter().copied().collect();
+    let wanted: BTreeSet<TaskId> = wish.tasks.iter().copied().collect();
     let stages: BTreeSet<u32> = wanted.iter().map(|task| task.stage).collect();
     for stage in stages {
         let of_stage = || wanted.iter().filter(move |task| task.stage == stage);
@@ -132,6 +148,19 @@ fn distribute(tasks: &[TaskId], filled: &mut BTreeMap<SlotKey, Vec<TaskId>>) {
                 }
                 keeps
             });
+        }
+        let left: Vec<TaskId> = of_stage().filter(|it| !given.contains(it)).copied().collect();
+        for task in left {
+            let at_home = filled
+                .iter_mut()
+                .filter(|((worker, _), _)| wish.is_kept(&task, worker))
+                .map(|(_, held)| (held.iter().filter(|it| it.stage == stage).count(), held))
+                .filter(|(count, _)| *count < share || *count == share && extras > 0);
+            if let Some((count, held)) = at_home.min_by_key(|(count, _)| *count) {
+                held.push(task);
+                given.insert(task);
+                extras -= usize::from(count == share);
+            }
         }
         for task in of_stage().filter(|task| !given.contains(task)) {
             let load = |held: &Vec<TaskId>| {
@@ -163,7 +192,8 @@ mod tests {
         let of = |(stage, count): (u32, &i32)| {
             (0..*count).map(move |partition| TaskId { stage, partition }).collect::<Vec<_>>()
         };
-        Wish { tasks: (0..).zip(stages).flat_map(of).collect(), slots }
+        let tasks = (0..).zip(stages).flat_map(of).collect();
+        Wish { tasks, slots, kept: BTreeMap::new() }
     }
 
     fn workers(target: &BTreeMap<SlotKey, Vec<TaskId>>) -> Vec<String> {
@@ -208,6 +238,27 @@ mod tests {
     }
 
     #[test]
+    fn a_task_that_nobody_runs_goes_where_its_state_lies() {
+        let all = [offer("a", "x", 1), offer("b", "y", 1), offer("c", "z", 1)];
+        let at = |partition| TaskId { stage: 0, partition };
+        let kept = |places: &[(i32, &str)]| {
+            let one =
+                |(task, worker): &(i32, &str)| (at(*task), BTreeSet::from([(*worker).to_owned()]));
+            places.iter().map(one).collect()
+        };
+        let spread = Wish { kept: kept(&[(0, "c"), (1, "b"), (2, "a")]), ..wish(&[3], 3) };
+        let target_now = target(&spread, &all, &BTreeMap::new());
+        let tasks: Vec<&TaskId> = target_now.values().flatten().collect();
+        assert_eq!(tasks, [&at(2), &at(1), &at(0)]);
+        // One slot is enough: it is where most of the state lies.
+        let one = Wish { kept: kept(&[(0, "b"), (1, "c"), (2, "c")]), ..wish(&[3], 1) };
+        assert_eq!(workers(&target(&one, &all, &BTreeMap::new())), ["c.0"]);
+        // State is no reason for an unfair share.
+        let heap = Wish { kept: kept(&[(0, "b"), (1, "b"), (2, "b")]), ..wish(&[3], 3) };
+        assert!(target(&heap, &all, &BTreeMap::new()).values().all(|tasks| tasks.len() == 1));
+    }
+
+    #[test]
     fn a_slot_of_another_job_is_left_alone() {
         let mut only = offer("a", "x", 2);
         only.taken.insert(0);
@@ -223,7 +274,11 @@ mod tests {
             let rng = SeededRandom::new(seed);
             let below = |bound: u64| u32::try_from(rng.below(bound)).unwrap();
             let stages: Vec<i32> = (0..=below(3)).map(|_| below(9).cast_signed()).collect();
-            let wish = wish(&stages, below(7));
+            let mut wish = wish(&stages, below(7));
+            for task in wish.tasks.clone() {
+                let workers = (0..below(3)).map(|_| format!("w{}", below(5))).collect();
+                wish.kept.insert(task, workers);
+            }
             let mut current = BTreeMap::new();
             for round in 0..6 {
                 let offers: Vec<Offer> = (0..below(5))

@@ -6,13 +6,13 @@
 //! then the assignment is committed. A leader that is overtaken in between leaves ids fenced that
 //! need not have been, and nothing else.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::moves::{self, Standing};
 use crate::assignment::{Offer, SlotKey, Wish, target};
 use crate::beat::{Beat, PROTOCOL, Phase};
 use crate::catalogue::{
-    Assignment, Catalogue, Entry, FORMAT, Goal, Grant, Identity, Job, transactional_id,
+    Assignment, Catalogue, Entry, FORMAT, Goal, Grant, Identity, Job, TaskId, transactional_id,
 };
 use crate::limits::{
     JOBS_MAX, LEADER_SETTLE_BEATS, RESTART_FORGET_BEATS, RESTART_HOLD_BEATS_MAX,
@@ -290,7 +290,8 @@ impl Leader {
         let offers: Vec<Offer> = live.values().map(|beat| self.offer(&job.name, beat)).collect();
         let current: BTreeMap<SlotKey, _> =
             grants.iter().map(|it| ((it.worker.clone(), it.slot), it.tasks.clone())).collect();
-        let wish = Wish { tasks: job.tasks().collect(), slots: job.slots };
+        let kept = kept(&job.name, live.values().copied());
+        let wish = Wish { tasks: job.tasks().collect(), slots: job.slots, kept };
         let wanted = target(&wish, &offers, &current);
         let known: Vec<(Grant, Standing)> =
             grants.iter().map(|it| (it.clone(), standing(&job.name, it, live))).collect();
@@ -336,6 +337,18 @@ impl Leader {
         self.troubles.insert(name.to_owned(), Trouble { ends: ends + 1, at: now });
         Some(())
     }
+}
+
+/// Where the state of a job's tasks lies.
+fn kept<'b>(job: &str, live: impl Iterator<Item = &'b Beat>) -> BTreeMap<TaskId, BTreeSet<String>> {
+    let mut kept: BTreeMap<TaskId, BTreeSet<String>> = BTreeMap::new();
+    for beat in live {
+        let here = beat.kept.iter().filter(|it| it.job == job).flat_map(|it| &it.tasks);
+        for task in here {
+            kept.entry(*task).or_default().insert(beat.node.clone());
+        }
+    }
+    kept
 }
 
 impl Step {

@@ -17,6 +17,7 @@ use coordination::node::{Node, check_cluster};
 use coordination::topics;
 use dashboard::Server;
 use pipeline::cluster::{Candidate, Views, Worker};
+use pipeline::engine::StateFolder;
 use protocol::api::ApiKey;
 use runtime::boot::Executor;
 use runtime::shutdown::{self, Shutdown};
@@ -184,7 +185,7 @@ fn serve(
 ) -> Result<Exit, Failure> {
     let slots = slots(roles, slots_wanted)?;
     let world = World::new();
-    let (node, held) = node(roles, args, stage, &world)?;
+    let Own { node, dir, lock } = own(roles, args, stage, &world)?;
     let executor = Executor::new(thread::parallelism()).map_err(|error| failed::machine(&error))?;
     executor.block_on(async {
         let mut signals = Signals::listen().map_err(|error| failed::machine(&error))?;
@@ -193,8 +194,8 @@ fn serve(
         let client_failed = |error| failed::client(&error, &stage.settings);
         // The leader's seat is held by transactions, and what it agrees on is kept in them.
         client.require(ApiKey::InitProducerId).await.map_err(client_failed)?;
-        if let Some((_lock, dir)) = &held {
-            belongs(&client, dir).map_err(|error| coordination_failed(&error, stage))?;
+        if lock.is_some() {
+            belongs(&client, &dir).map_err(|error| coordination_failed(&error, stage))?;
         }
         topics::prepare(&client).await.map_err(|error| coordination_failed(&error, stage))?;
         let is_candidate = roles.contains(&Role::Jobmanager);
@@ -202,7 +203,9 @@ fn serve(
         let voice = Voice::new(beat, Arc::clone(&world.clock));
         let heart = heart::start(&client, &voice);
         let (trigger, ending) = shutdown::pair();
-        let parts = Parts { client: client.clone(), world: &world, node: &node, voice: &voice };
+        let state = dir.join("state");
+        let parts =
+            Parts { client: client.clone(), world: &world, node: &node, voice: &voice, state };
         let (mut running, views) = parts.start(roles, &ending);
         voice.answers_at(pages.as_ref().map(|bound| bound.address().to_string()));
         let pages = pages.map(|bound| {
@@ -238,6 +241,8 @@ struct Parts<'a> {
     world: &'a World,
     node: &'a Node,
     voice: &'a Voice,
+    /// Where the state of its tasks lies.
+    state: PathBuf,
 }
 
 type Running = Vec<Task<Result<(), CoordinationError>>>;
@@ -254,8 +259,10 @@ impl Parts<'_> {
             running.push(task::spawn("job manager", manager.run(ending.clone())));
         }
         if roles.contains(&Role::Taskmanager) {
-            let (node, voice) = (self.node.clone(), self.voice.clone());
-            let manager = Worker::new(self.client.clone(), clock(), node, voice);
+            let of = (self.node.clone(), self.voice.clone());
+            let spill = self.state.join("spill");
+            let state = StateFolder::new(Arc::new(RealDisk), self.state.clone()).spilling(spill);
+            let manager = Worker::new((self.client.clone(), clock()), of, Some(state));
             views = Some(manager.views());
             running.push(task::spawn("task manager", manager.run(ending.clone())));
         }
@@ -292,18 +299,20 @@ fn slots(roles: &[Role], wanted: Option<u32>) -> Result<u32, Failure> {
     Err(Failure::usage(format!("--slots must be from 1 to {SLOTS_MAX}, found {slots}")))
 }
 
-/// The lock of a folder, and the folder.
-type Held = (Arc<dyn DiskFile>, PathBuf);
+/// A node, and what is its own on this machine.
+struct Own {
+    node: Node,
+    /// Its folder.
+    dir: PathBuf,
+    /// Held where the folder gives the node its id, so that no other node has it.
+    lock: Option<Arc<dyn DiskFile>>,
+}
 
-/// Who this node is, and the folder where its id is kept.
-fn node(
-    roles: &[Role],
-    args: &NodeArgs,
-    stage: &Stage,
-    world: &World,
-) -> Result<(Node, Option<Held>), Failure> {
+/// Who this node is, and where its folder is. Nodes with names of their own may share a data
+/// folder; each has a folder of its name there.
+fn own(roles: &[Role], args: &NodeArgs, stage: &Stage, world: &World) -> Result<Own, Failure> {
     let dir = data_dir(&stage.settings).join(folder(roles));
-    let (dir, held) = match (&args.id, &stage.configuration) {
+    let (dir, lock) = match (&args.id, &stage.configuration) {
         (Some(_), _) => (dir, None),
         (None, None) => (dir.clone(), Some(locked(&dir)?)),
         // Whoever runs a list of tasks starts the same command several times on one machine.
@@ -316,8 +325,9 @@ fn node(
         (&*world.clock, &SystemRandom),
         (&host, pid),
     );
-    let held = held.map(|lock| (lock, dir));
-    node.map(|node| (node, held)).map_err(|error| node_failed(&error))
+    let node = node.map_err(|error| node_failed(&error))?;
+    let dir = if lock.is_some() { dir } else { dir.join(&node.id) };
+    Ok(Own { node, dir, lock })
 }
 
 /// A node whose id is kept in a folder stays in the cluster that it has joined with it.

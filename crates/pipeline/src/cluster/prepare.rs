@@ -8,7 +8,7 @@ use coordination::catalogue::{FORMAT, Goal, Job};
 use topology::diagnose::{Look, Paint, Sources, render};
 use topology::lint;
 use topology::plan::{Change, Outline, Plan, compare};
-use topology::spec::{Delivery, Form, Spill};
+use topology::spec::{Delivery, Form};
 
 use crate::engine::EngineError;
 use crate::engine::ledger::Ledger;
@@ -69,10 +69,6 @@ pub fn read(
         let what =
             format!("tables such as `{}`: they write into a file of one machine", table.sink);
         return Err(PrepareError::Unsupported { what });
-    }
-    if plan.state.spill == Spill::Disk {
-        let what = "pipelines with `spill: disk`: a folder stays behind when tasks move";
-        return Err(PrepareError::Unsupported { what: what.to_owned() });
     }
     Ok(plan)
 }

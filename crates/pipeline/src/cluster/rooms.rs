@@ -5,18 +5,26 @@ use std::sync::{Arc, Mutex, Weak};
 
 use topology::plan::Plan;
 
+use crate::engine::StateFolder;
 use crate::engine::room::Room;
 
 /// By pipeline and limit: a file that was replaced may have another one.
 type Known = BTreeMap<(String, u64), Weak<Room>>;
 
 /// The rooms of the pipelines that have slots here; cheap to clone.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Rooms {
     known: Arc<Mutex<Known>>,
+    /// Where state lies that is kept on disk.
+    state: Option<StateFolder>,
 }
 
 impl Rooms {
+    /// No rooms yet.
+    pub(crate) fn new(state: Option<StateFolder>) -> Self {
+        Self { known: Arc::default(), state }
+    }
+
     /// The room of a plan, which is there as long as somebody holds it.
     pub(crate) fn of(&self, plan: &Plan) -> Arc<Room> {
         let mut known = self.known.lock().expect("no holder of the rooms panics");
@@ -25,7 +33,7 @@ impl Rooms {
         if let Some(room) = known.get(&key).and_then(Weak::upgrade) {
             return room;
         }
-        let room = Arc::new(Room::new(plan, None));
+        let room = Arc::new(Room::new(plan, self.state.as_ref()));
         known.insert(key, Arc::downgrade(&room));
         room
     }
@@ -54,7 +62,7 @@ sink: {{ kafka: {{ topic: out }} }}
 
     #[test]
     fn slots_of_one_pipeline_share_one_limit_while_any_of_them_runs() {
-        let (rooms, plan) = (Rooms::default(), self::plan("p"));
+        let (rooms, plan) = (Rooms::new(None), self::plan("p"));
         let limit = usize::try_from(plan.state.memory_limit_bytes).unwrap();
         let (one, other) = (rooms.of(&plan), rooms.of(&plan));
         let (mut first, mut second) = (one.share(), other.share());

@@ -19,7 +19,6 @@ use super::moves::{self, Moves};
 use super::prepare;
 use super::rooms::Rooms;
 use super::views::{Looked, seen};
-use crate::engine::EngineError;
 use crate::engine::guard::{self, Known};
 use crate::engine::host::{Host, Opened};
 use crate::engine::restore::Progress;
@@ -27,6 +26,7 @@ use crate::engine::room::Room;
 use crate::engine::slot::{Order, SlotEnd};
 use crate::engine::view::{InputView, SlotView};
 use crate::engine::writer::Writer;
+use crate::engine::{EngineError, StateFolder};
 use crate::limits::{DRAIN_MS_MAX, SLOT_WAIT_MS_MAX};
 
 /// What a slot works with.
@@ -35,6 +35,8 @@ pub(crate) struct Place {
     pub(crate) client: Client,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rooms: Rooms,
+    /// Where the state of tasks is kept, when it is.
+    pub(crate) state: Option<StateFolder>,
 }
 
 /// A slot that was granted.
@@ -286,7 +288,8 @@ pub(super) fn host<'a>(
     progress: &'a Arc<Progress>,
 ) -> Host<'a> {
     let (client, clock, counts) = (&place.client, &place.clock, &job.topics);
-    Host { client, clock, plan, counts, state: None, room, progress }
+    let state = place.state.as_ref();
+    Host { client, clock, plan, counts, state, room, progress }
 }
 
 pub(super) fn tell_restored(job: &Job, grant: &Grant, progress: &Progress) {

@@ -23,12 +23,14 @@ use coordination::sos::FreeThreads;
 use coordination::topics::{BEATS, CLUSTER, SOS, SOS_ANSWERS};
 use runtime::channel::WatchReceiver;
 use runtime::shutdown::Shutdown;
-use runtime::timer;
+use runtime::{task as run, timer};
 use tracing::{info, warn};
 
+use super::hoard::Hoard;
 use super::rooms::Rooms;
 use super::slot_host::{Held, Place};
 use super::views::Views;
+use crate::engine::StateFolder;
 use crate::limits::{DRAIN_LOOK_MS, DRAIN_MS_MAX};
 
 /// What its loop is called where its turns are watched.
@@ -49,16 +51,23 @@ pub struct Worker {
     /// How often each slot has begun, by job.
     begun: BTreeMap<(String, u32), u64>,
     views: Views,
+    hoard: Hoard,
 }
 
 impl Worker {
-    /// A task manager that runs nothing yet.
+    /// A task manager that runs nothing yet; `state` is where it keeps the state of tasks, so that
+    /// they begin sooner there.
     #[must_use]
-    pub fn new(client: Client, clock: Arc<dyn Clock>, node: Node, voice: Voice) -> Self {
+    pub fn new(
+        (client, clock): (Client, Arc<dyn Clock>),
+        (node, voice): (Node, Voice),
+        state: Option<StateFolder>,
+    ) -> Self {
         Self {
             node,
             voice,
-            place: Place { client, clock, rooms: Rooms::default() },
+            place: Place { client, clock, rooms: Rooms::new(state.clone()), state },
+            hoard: Hoard::default(),
             catalogue: Catalogue::default(),
             held: BTreeMap::new(),
             ending: Vec::new(),
@@ -82,6 +91,7 @@ impl Worker {
         let topics = [(CLUSTER, From::Start), (BEATS, From::End), (SOS, From::End)];
         let answers = self.place.client.producer(ProducerOptions::default());
         let mut reader = Reader::open(&self.place.client, &topics).await?;
+        self.look_at_state().await;
         let wait = Duration::from_millis(READ_WAIT_MS_MAX);
         loop {
             self.voice.turns(ROLE);
@@ -194,6 +204,20 @@ impl Worker {
         }
         self.tell_time();
         self.tell_runs();
+        if let Some(folder) = &self.place.state
+            && let Some(kept) = self.hoard.told(&self.catalogue, &folder.kept)
+        {
+            self.voice.keeps(kept);
+        }
+    }
+
+    /// Learns what an earlier start has left.
+    async fn look_at_state(&self) {
+        let Some(folder) = self.place.state.clone() else { return };
+        let looked = run::blocking(move || folder.kept.look(&*folder.disk, &folder.dir));
+        if let Err(error) = looked.await {
+            warn!(%error, "the folder of states cannot be read");
+        }
     }
 
     /// Says what the slots do, in the beats and to those who look on.

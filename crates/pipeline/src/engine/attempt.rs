@@ -21,7 +21,6 @@ use super::host::Host;
 use super::ledger::{self, Ledger, transactional_id};
 use super::runner::{Mode, Shared};
 use super::slot::{Order, SlotEnd};
-use super::snapshot::keeper::{Keeper, KeeperParts, StateFolder};
 use super::table::{self, FeederParts, Goal};
 use super::task::Task;
 use super::topics::{self, Counts};
@@ -104,7 +103,8 @@ impl<'a> Attempt<'a> {
     /// Starts the slots with all tasks, each task's slot chosen by its partition.
     async fn start_slots(&mut self) -> Result<(), EngineError> {
         let shared = self.shared;
-        let slots = shared.plan.slots.max(1);
+        let plan = &shared.plan;
+        let slots = plan.slots.max(1);
         let mut writers = Vec::new();
         for slot in 0..slots {
             writers.push(writer(shared, slot).await?);
@@ -137,8 +137,9 @@ impl<'a> Attempt<'a> {
         let mut views = Vec::new();
         for (slot, writer) in (0..slots).zip(writers) {
             let tasks = by_slot.remove(&slot).unwrap_or_default();
-            let keeper = shared.state.clone().map(|folder| keeper(shared, folder));
-            let opened = host.open(tasks, writer, keeper).await?;
+            let claim = (plan.delivery == Delivery::AtLeastOnce)
+                .then(|| (plan.plan_topic.clone(), shared.claimant.nonce));
+            let opened = host.open(tasks, writer, claim).await?;
             views.push(opened.view);
             self.orders.push(opened.orders);
             self.slots.push(task::spawn("slot", opened.slot.run()));
@@ -353,17 +354,6 @@ async fn writer(shared: &Shared, slot: u32) -> Result<Writer, ClientError> {
     let mut producer = shared.client.transactional(options);
     producer.init().await?;
     Ok(Writer::ExactlyOnce(Box::new(producer)))
-}
-
-fn keeper(shared: &Shared, folder: StateFolder) -> Keeper {
-    Keeper::new(KeeperParts {
-        folder,
-        client: shared.client.clone(),
-        clock: Arc::clone(&shared.clock),
-        fingerprint: shared.plan.fingerprint(),
-        plan_topic: shared.plan.plan_topic.clone(),
-        nonce: shared.claimant.nonce,
-    })
 }
 
 fn end_of(end: Option<SlotEnd>) -> Result<(), EngineError> {

@@ -98,6 +98,8 @@ pub enum EngineError {
         dir: PathBuf,
         /// What is wrong.
         reason: String,
+        /// Whether a slot that is about to end holds it.
+        is_busy: bool,
     },
     /// A table cannot be written.
     Sink {
@@ -162,7 +164,7 @@ impl fmt::Display for EngineError {
                 "{topic}-{partition} gives nothing more before its end: a transaction hangs in it"
             ),
             Self::StateLimit(over) => write!(f, "{over}"),
-            Self::StateDisk { dir, reason } => {
+            Self::StateDisk { dir, reason, .. } => {
                 write!(f, "the state in {} cannot be worked with: {reason}", dir.display())
             }
             Self::Sink { sink, error } => write!(f, "sink {sink}: {error}"),
@@ -188,7 +190,7 @@ impl From<ClientError> for EngineError {
 
 impl From<ShelfError> for EngineError {
     fn from(error: ShelfError) -> Self {
-        Self::StateDisk { dir: error.dir, reason: error.reason }
+        Self::StateDisk { dir: error.dir, reason: error.reason, is_busy: error.is_busy }
     }
 }
 
@@ -212,6 +214,7 @@ impl EngineError {
             // Nobody has claimed the pipeline since: whoever fenced us came too late himself, or
             // the broker gave up a transaction that had been open for too long.
             Self::Fenced { by: None } => true,
+            Self::StateDisk { is_busy, .. } => *is_busy,
             _ => false,
         }
     }

@@ -25,7 +25,7 @@ use super::restore::{Aids, Progress, restore};
 use super::room::Room;
 use super::slot::parked::Parked;
 use super::slot::{Order, Slot, SlotParts};
-use super::snapshot::keeper::{Keeper, StateFolder};
+use super::snapshot::keeper::{Keeper, KeeperParts, StateFolder};
 use super::task::{Position, Task};
 use super::topics::{Counts, tasks_of};
 use super::view::SlotView;
@@ -104,22 +104,27 @@ impl fmt::Debug for Host<'_> {
 impl Host<'_> {
     /// Rebuilds the state of tasks, and then which of their keys are parked.
     pub(crate) async fn restore(&self, tasks: Vec<Task>) -> Result<Vec<Task>, EngineError> {
-        let aids = self.aids(&tasks).await?;
+        let aids = self.aids().await?;
         let mut tasks = restore(&aids, tasks).await?;
         parking::open::open(self.client, self.plan, &mut tasks).await?;
         Ok(tasks)
     }
 
-    /// What the restore of these tasks may make use of.
-    async fn aids(&self, tasks: &[Task]) -> Result<Aids, EngineError> {
-        let stores = tasks.iter().map(|task| task.stores().count()).sum::<usize>();
+    /// What a restore may make use of.
+    async fn aids(&self) -> Result<Aids, EngineError> {
+        // All of the pipeline's: any of them may come here.
+        let stages = self.plan.stages.iter().enumerate();
+        let stores = stages.map(|(index, stage)| {
+            let tasks = tasks_of(self.plan, index, self.counts);
+            stage.stores.len() * usize::try_from(tasks).unwrap_or(0)
+        });
         let silence_ms = self.state.map(|folder| folder.silence_ms_max);
         Ok(Aids {
             client: self.client.clone(),
             clock: Arc::clone(self.clock),
             pipeline: self.plan.pipeline.clone(),
             folder: self.state.cloned(),
-            shelves: self.room.shelves(stores).await?,
+            shelves: self.room.shelves(stores.sum()).await?,
             fingerprint: self.plan.fingerprint(),
             memory: Arc::clone(self.room.memory()),
             progress: Arc::clone(self.progress),
@@ -127,7 +132,8 @@ impl Host<'_> {
         })
     }
 
-    /// A slot with these tasks, whose state it holds from now on.
+    /// A slot with these tasks, whose state it holds from now on; `claim` is what names this start
+    /// in the plan topic where nobody is fenced.
     ///
     /// # Errors
     /// The log's, or more state than the memory may hold.
@@ -135,7 +141,7 @@ impl Host<'_> {
         &self,
         tasks: Vec<Task>,
         writer: Writer,
-        keeper: Option<Keeper>,
+        claim: Option<(String, u64)>,
     ) -> Result<Opened, EngineError> {
         let mut memory = self.room.share();
         let bytes = tasks.iter().map(Task::state_bytes).sum();
@@ -154,12 +160,23 @@ impl Host<'_> {
             view: Arc::clone(&view),
             clock: Arc::clone(self.clock),
             commit_interval_ms: self.plan.commit_interval_ms,
-            keeper,
+            keeper: self.state.map(|folder| self.keeper(folder, claim)),
             purge: Purge::new(self.client.clone(), Arc::clone(self.clock)),
             memory,
             parked: Parked::new(self.client.clone(), self.plan.dead_letter.clone()),
         };
         Ok(Opened { slot: Slot::new(parts).await?, orders: sender, view })
+    }
+
+    fn keeper(&self, folder: &StateFolder, claim: Option<(String, u64)>) -> Keeper {
+        Keeper::new(KeeperParts {
+            folder: folder.clone(),
+            client: self.client.clone(),
+            clock: Arc::clone(self.clock),
+            fingerprint: self.plan.fingerprint(),
+            every_ms: self.plan.state.snapshot_interval_ms,
+            claim,
+        })
     }
 
     /// The tasks that are wanted, by stage and partition, at their positions and without state.

@@ -64,6 +64,11 @@ impl NodeState {
         with_store!(self, mut store => store.settle(applied), else ());
     }
 
+    /// How much of its changelog is in it; `None` without a store, or where nobody knows.
+    pub(crate) fn applied(&self) -> Option<Applied> {
+        with_store!(self, store => store.applied(), else None)
+    }
+
     /// The transaction is aborted.
     pub(crate) fn roll_back(&mut self) {
         with_store!(self, mut store => store.roll_back(), else ());
@@ -95,16 +100,12 @@ impl NodeState {
     }
 
     /// Keeps what is remembered on a shelf from now on, beginning with what lies there; tells how
-    /// much of the changelog that is. The table of the store takes at most `bytes_max` of memory.
+    /// much of the changelog that is.
     ///
     /// # Errors
     /// The disk refuses.
-    pub(crate) fn spill(
-        &mut self,
-        shelf: Shelf,
-        bytes_max: usize,
-    ) -> Result<Option<Applied>, ShelfError> {
-        with_store!(self, mut store => put_on_shelf(store, shelf, bytes_max), else Ok(None))
+    pub(crate) fn spill(&mut self, shelf: Shelf) -> Result<Option<Applied>, ShelfError> {
+        with_store!(self, mut store => put_on_shelf(store, shelf), else Ok(None))
     }
 
     /// Takes over a change that the changelog tells.
@@ -131,9 +132,8 @@ impl NodeState {
 fn put_on_shelf<V: StateValue>(
     store: &mut Store<V>,
     shelf: Shelf,
-    bytes_max: usize,
 ) -> Result<Option<Applied>, ShelfError> {
-    let spilled = SpillStore::open(shelf, bytes_max)?;
+    let spilled = SpillStore::open(shelf)?;
     let applied = spilled.applied();
     *store = Store::Spill(Box::new(spilled));
     Ok(applied)

@@ -31,7 +31,7 @@ use super::snapshot::keeper::StateFolder;
 use super::task::Task;
 use crate::limits::{RESTORE_TOLD_MS, RESTORE_WORKERS_MAX};
 use state::memory::{Memory, MemoryShare};
-use state::store::Shelves;
+use state::store::{Applied, Shelves};
 use tail::Tail;
 
 /// A changelog partition and what it restores.
@@ -55,6 +55,14 @@ impl Goal {
     /// before. At the end it has seen all that there were when the end was asked for.
     fn since_ms(&self, reached: i64, began_ms: i64) -> i64 {
         if reached < self.end { self.since_ms } else { began_ms }
+    }
+
+    /// The state has come up to an offset.
+    fn reached(&self, tasks: &mut [Task], offset: i64, began_ms: i64) {
+        let state = &mut tasks[self.task].state;
+        let closed_ms = state.closed_ms[self.node];
+        let at_ms = self.since_ms(offset, began_ms);
+        state.nodes[self.node].settle(Some(Applied { offset, at_ms, closed_ms }));
     }
 }
 
@@ -96,9 +104,8 @@ pub(crate) struct Aids {
     pub(crate) pipeline: String,
     /// Where snapshots lie, when there are any.
     pub(crate) folder: Option<StateFolder>,
-    /// Where state lies that is kept on disk, when it is, and the memory of each of its stores in
-    /// bytes.
-    pub(crate) shelves: Option<(Shelves, usize)>,
+    /// Where state lies that is kept on disk, when it is.
+    pub(crate) shelves: Option<Shelves>,
     /// The plan's.
     pub(crate) fingerprint: u64,
     pub(crate) memory: Arc<Memory>,
@@ -115,6 +122,9 @@ pub(crate) async fn restore(aids: &Aids, mut tasks: Vec<Task>) -> Result<Vec<Tas
     let began_ms = aids.clock.unix_ms();
     let mut goals = goals_of(&aids.client, &tasks, began_ms).await?;
     local::load(aids, &mut goals, &mut tasks).await?;
+    for goal in goals.values().filter(|goal| left(goal) == 0) {
+        goal.reached(&mut tasks, goal.end, began_ms);
+    }
     aids.progress.begin(goals.values().map(left).sum());
     let mut loads = loads(tasks, goals);
     // Whoever restores may be ended in the middle, and the workers end with it.

@@ -12,7 +12,7 @@ use topology::spec::Spill;
 use super::snapshot::keeper::StateFolder;
 use state::limits::SPILL_FILES_PART;
 use state::memory::{Memory, MemoryShare};
-use state::store::{ShelfError, Shelves};
+use state::store::{Shares, ShelfError, Shelves};
 
 /// What all slots of a pipeline in this process share, from one start to the next.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct Room {
     /// Where state lies that is kept on disk, when it is.
     place: Option<(Arc<dyn Disk>, PathBuf)>,
     /// State on disk, once it has been opened; it stays open.
-    shelves: Mutex<Option<Shelves>>,
+    shelves: Arc<Mutex<Option<Shelves>>>,
 }
 
 impl Room {
@@ -40,7 +40,7 @@ impl Room {
             Some(_) => usize::MAX,
             None => usize::try_from(limit_bytes).unwrap_or(usize::MAX),
         };
-        Self { memory: Memory::new(memory_bytes), limit_bytes, place, shelves: Mutex::new(None) }
+        Self { memory: Memory::new(memory_bytes), limit_bytes, place, shelves: Arc::default() }
     }
 
     /// The memory that all of them share.
@@ -53,30 +53,29 @@ impl Room {
         MemoryShare::new(&self.memory)
     }
 
-    /// Where state lies on disk, opened at the first start, and the memory of each of so many
-    /// stores in bytes; `None` where state is kept in memory.
+    /// Where state lies on disk, opened at the first start for as many stores as the pipeline has;
+    /// `None` where state is kept in memory.
     ///
     /// # Errors
     /// The disk refuses.
-    pub(crate) async fn shelves(
-        &self,
-        stores: usize,
-    ) -> Result<Option<(Shelves, usize)>, ShelfError> {
+    pub(crate) async fn shelves(&self, stores: usize) -> Result<Option<Shelves>, ShelfError> {
         let Some((disk, dir)) = self.place.clone() else {
             return Ok(None);
         };
-        let stores = stores.max(1);
         let files_bytes = self.limit_bytes / SPILL_FILES_PART;
         let tables_bytes = usize::try_from(self.limit_bytes - files_bytes).unwrap_or(usize::MAX);
-        let known = self.shelves.lock().expect("no holder of the shelves panics").clone();
-        let shelves = match known {
-            Some(shelves) => shelves,
-            None => {
-                let parts = (files_bytes, cast::u64_of(stores));
-                task::blocking(move || Shelves::open(&*disk, &dir, parts)).await?
+        let opened = Arc::clone(&self.shelves);
+        let shelves = task::blocking(move || {
+            // Slots that begin together wait here for the first of them.
+            let mut opened = opened.lock().expect("no holder of the shelves panics");
+            if let Some(shelves) = &*opened {
+                return Ok(shelves.clone());
             }
-        };
-        *self.shelves.lock().expect("no holder of the shelves panics") = Some(shelves.clone());
-        Ok(Some((shelves, tables_bytes / stores)))
+            let shares = Shares { files_bytes, tables_bytes, stores: cast::u64_of(stores) };
+            let shelves = Shelves::open(&*disk, &dir, shares)?;
+            *opened = Some(shelves.clone());
+            Ok(shelves)
+        });
+        Ok(Some(shelves.await?))
     }
 }

@@ -531,7 +531,7 @@ impl Slot {
         if self.open.is_none() || !self.has_work() {
             return Ok(());
         }
-        let began_us = self.clock.steady_us();
+        let (began_us, began_ms) = (self.clock.steady_us(), self.clock.unix_ms());
         self.load.enter(Activity::Busy);
         self.tasks.iter_mut().for_each(Task::expire);
         self.check_state()?;
@@ -547,7 +547,7 @@ impl Slot {
                 self.latency.record(now_ms.saturating_sub(time_ms), count);
             }
         }
-        self.settle_state(now_ms);
+        self.settle_state(began_ms);
         // Before others see how far it has come: they may take that for a good end.
         self.hold_state()?;
         let took_us = self.clock.steady_us().saturating_sub(began_us);

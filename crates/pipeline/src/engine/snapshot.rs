@@ -10,6 +10,7 @@
 //! discarded, and the changelog is read from its start: a snapshot saves time, it is never needed.
 
 pub(crate) mod keeper;
+pub(crate) mod kept;
 
 use std::fmt;
 

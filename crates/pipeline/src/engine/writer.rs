@@ -112,6 +112,11 @@ impl Writer {
         }
     }
 
+    /// Whether it writes in transactions, so that whoever takes over has fenced it before.
+    pub(crate) fn is_transactional(&self) -> bool {
+        matches!(self, Self::ExactlyOnce(_))
+    }
+
     fn partition_for(&self, place: Place, key: &[u8]) -> i32 {
         match (self, place) {
             (Self::ExactlyOnce(producer), Place::Transactional(topic)) => {

@@ -19,7 +19,7 @@ use coordination::reader;
 use coordination::request::{Ask, Kind, Reply};
 use coordination::topics;
 use pipeline::cluster::{Candidate, Worker};
-use pipeline::engine::{EngineError, Mode};
+use pipeline::engine::{EngineError, Mode, StateFolder};
 use runtime::shutdown::{self, Trigger};
 use runtime::task::{self, Task};
 use runtime::timer;
@@ -31,7 +31,7 @@ use crate::harness::{
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const FILE: &str = "
+pub(crate) const FILE: &str = "
 version: 1
 name: mill
 edges: topics
@@ -46,7 +46,7 @@ sinks:
   means: { kafka: { topic: means } }
 ";
 
-struct Member {
+pub(crate) struct Member {
     node: Node,
     heart: Task<()>,
     body: Task<()>,
@@ -54,15 +54,19 @@ struct Member {
 }
 
 impl Member {
-    async fn manager(broker: &TestBroker, id: &str) -> Self {
-        Self::start(broker, id, 0).await
+    pub(crate) async fn manager(broker: &TestBroker, id: &str) -> Self {
+        Self::start(broker, (id, 0), None).await
     }
 
     async fn worker(broker: &TestBroker, id: &str) -> Self {
-        Self::start(broker, id, 2).await
+        Self::start(broker, (id, 2), None).await
     }
 
-    async fn start(broker: &TestBroker, id: &str, slots: u32) -> Self {
+    pub(crate) async fn start(
+        broker: &TestBroker,
+        (id, slots): (&str, u32),
+        state: Option<StateFolder>,
+    ) -> Self {
         let client = connect_as_program(broker).await;
         topics::prepare(&client).await.unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -83,35 +87,54 @@ impl Member {
                 let manager = Candidate::new((client, clock, rng), (of, "test"), voice);
                 manager.run(ending).await.unwrap();
             } else {
-                Worker::new(client, clock, of, voice).run(ending).await.unwrap();
+                Worker::new((client, clock), (of, voice), state).run(ending).await.unwrap();
             }
         });
         Self { node, heart, body, trigger }
     }
 
-    fn kill(self) {
+    /// Waits until its beats say that so many tasks' state lies at it.
+    pub(crate) async fn wait_until_kept(&self, client: &Client, count: usize) {
+        let deadline = timer::now() + PATIENCE;
+        while self.kept(client).await != count {
+            assert!(timer::now() < deadline, "{} does not keep {count} tasks", self.node.id);
+            timer::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn kept(&self, client: &Client) -> usize {
+        let beats = reader::beats(client, SystemClock::new().unix_ms() - 1_500).await.unwrap();
+        let kept = beats.get(&self.node.id).map_or(&[][..], |beat| &beat.kept);
+        kept.iter().map(|it| it.tasks.len()).sum()
+    }
+
+    pub(crate) fn kill(self) {
         self.heart.abort();
         self.body.abort();
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.trigger.fire();
         self.body.join().await.unwrap();
         self.heart.abort();
     }
 }
 
-async fn apply(client: &Client, text: &str) -> Reply {
+pub(crate) async fn apply(client: &Client, text: &str) -> Reply {
     let files = vec![("mill.yaml".to_owned(), text.to_owned())];
     put(client, Ask::Apply { files, variables: BTreeMap::new(), is_dry: false }).await
 }
 
-async fn put(client: &Client, what: Ask) -> Reply {
+pub(crate) async fn put(client: &Client, what: Ask) -> Reply {
     ask(client, what, SystemRandom.next_u64(), &SystemClock::new()).await.unwrap()
 }
 
 /// Waits until the catalogue is as it should be.
-async fn wait_for(client: &Client, what: &str, is_so: impl Fn(&Catalogue) -> bool) -> Catalogue {
+pub(crate) async fn wait_for(
+    client: &Client,
+    what: &str,
+    is_so: impl Fn(&Catalogue) -> bool,
+) -> Catalogue {
     let deadline = timer::now() + PATIENCE;
     loop {
         let catalogue = reader::catalogue(client).await.unwrap();
@@ -123,7 +146,7 @@ async fn wait_for(client: &Client, what: &str, is_so: impl Fn(&Catalogue) -> boo
     }
 }
 
-fn workers(catalogue: &Catalogue) -> Vec<String> {
+pub(crate) fn workers(catalogue: &Catalogue) -> Vec<String> {
     let grants = catalogue.assignments.get("mill").map(|it| it.grants.clone());
     let mut workers: Vec<String> =
         grants.unwrap_or_default().into_iter().map(|grant| grant.worker).collect();
@@ -132,7 +155,7 @@ fn workers(catalogue: &Catalogue) -> Vec<String> {
 }
 
 /// Feeds records of one round: each key once, at a time.
-async fn feed(client: &Client, round: i64) {
+pub(crate) async fn feed(client: &Client, round: i64) {
     let text = |key: i64| (format!("k{key}"), format!("{{\"n\":{round}}}"), round * 100);
     let records: Vec<(String, String, i64)> = (0..20).map(text).collect();
     let sent: Vec<Sent<'_>> =
@@ -160,7 +183,7 @@ async fn first_means(client: &Client) -> Vec<String> {
     (0..20).filter_map(|key| values(&means, &format!("k{key}")).first().cloned()).collect()
 }
 
-async fn check_counts(client: &Client, rounds: i64) {
+pub(crate) async fn check_counts(client: &Client, rounds: i64) {
     wait_for_results(client, usize::try_from(rounds * 20).unwrap()).await;
     let found = read(client, "counts").await;
     let expected: Vec<String> =
@@ -170,7 +193,7 @@ async fn check_counts(client: &Client, rounds: i64) {
     }
 }
 
-async fn make_topics(client: &Client) {
+pub(crate) async fn make_topics(client: &Client) {
     let specs = ["in", "counts", "means"].map(|topic| TopicSpec::new(topic, 4));
     client.admin().create_topics(&specs).await.unwrap();
 }
@@ -301,21 +324,6 @@ fn who_runs_the_file_elsewhere_takes_the_job_over_and_a_restart_takes_it_back() 
 }
 
 #[test]
-fn state_on_disk_is_refused() {
-    check(async |broker, client| {
-        make_topics(client).await;
-        let manager = Member::manager(broker, "jm-1").await;
-        let text = FILE.replace("task_managers: 2", "task_managers: 2, state: { spill: disk }");
-        let Reply::Refused { kind: Kind::Unsupported, reason, .. } = apply(client, &text).await
-        else {
-            panic!("a folder of one machine does not move with the tasks");
-        };
-        assert!(reason.contains("spill: disk"), "{reason}");
-        manager.stop().await;
-    });
-}
-
-#[test]
 fn state_beyond_its_limit_ends_the_job_and_says_why() {
     check(async |broker, client| {
         make_topics(client).await;
@@ -388,21 +396,21 @@ fn without_transactions_nobody_is_fenced_and_the_tasks_go_on_all_the_same() {
 }
 
 /// The slots of the job as `worker.slot since`.
-fn slots(catalogue: &Catalogue) -> Vec<String> {
+pub(crate) fn slots(catalogue: &Catalogue) -> Vec<String> {
     let assignment = catalogue.assignments.get("mill");
     let grants = assignment.into_iter().flat_map(|it| &it.grants);
     grants.map(|grant| format!("{}.{} {}", grant.worker, grant.slot, grant.since)).collect()
 }
 
 /// Whether every task has a slot that runs it, and none leaves.
-fn is_at_rest(catalogue: &Catalogue) -> bool {
+pub(crate) fn is_at_rest(catalogue: &Catalogue) -> bool {
     let grants = catalogue.assignments.get("mill").map_or(&[][..], |it| &it.grants);
     let count: usize = grants.iter().map(|grant| grant.tasks.len()).sum();
     count == catalogue.jobs["mill"].tasks().count()
 }
 
 /// Waits until so many slots say that they run: those that do not yet are begun anew instead.
-async fn wait_until_all_run(client: &Client, count: usize) {
+pub(crate) async fn wait_until_all_run(client: &Client, count: usize) {
     let deadline = timer::now() + PATIENCE;
     while running(client).await != count {
         assert!(timer::now() < deadline, "there are no {count} slots that run");

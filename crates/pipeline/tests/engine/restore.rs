@@ -89,8 +89,8 @@ fn a_restore_that_gets_no_further_ends_with_the_name_of_the_changelog() {
     check(async |_, client| {
         let mut foreign = with_foreign_transaction(client).await;
         let disk = Arc::new(MemoryDisk::new());
-        let folder =
-            StateFolder { silence_ms_max: 100, ..StateFolder::new(disk, PathBuf::from("/state")) };
+        let mut folder = StateFolder::new(disk, PathBuf::from("/state"));
+        folder.silence_ms_max = 100;
         let mode = Mode::UntilEnd { close_windows: false };
         let engine = start_with(client, plan(COUNT), mode, Some(folder));
         match engine.finished().await {

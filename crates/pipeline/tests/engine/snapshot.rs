@@ -22,9 +22,8 @@ sink: { kafka: { topic: out } }
 const DIR: &str = "/state";
 const FILE: &str = "/state/__ms.counts.seen.seen-changelog-0.snapshot";
 
-fn folder(every_ms: u64) -> StateFolder {
-    let disk = Arc::new(MemoryDisk::new());
-    StateFolder { every_ms, ..StateFolder::new(disk, PathBuf::from(DIR)) }
+fn folder() -> StateFolder {
+    StateFolder::new(Arc::new(MemoryDisk::new()), PathBuf::from(DIR))
 }
 
 async fn run(client: &Client, text: &str, state: Option<&StateFolder>) -> PipelineView {
@@ -45,7 +44,7 @@ async fn last_count(client: &Client, key: &str) -> Option<String> {
 #[test]
 fn a_restart_with_a_snapshot_reads_only_what_came_after_it() {
     check(async |_, client| {
-        let folder = folder(1_000_000);
+        let folder = folder();
         produce_keys(client, 50).await;
         assert_eq!(run(client, COUNT, Some(&folder)).await.restored, 0);
         assert_eq!(run(client, COUNT, Some(&folder)).await.restored, 0, "all is in the snapshot");
@@ -63,7 +62,7 @@ fn a_restart_with_a_snapshot_reads_only_what_came_after_it() {
 #[test]
 fn a_snapshot_that_is_damaged_or_of_another_plan_is_left_alone() {
     check(async |_, client| {
-        let folder = folder(1_000_000);
+        let folder = folder();
         produce_keys(client, 10).await;
         run(client, COUNT, Some(&folder)).await;
         let path = Path::new(FILE);
@@ -87,9 +86,10 @@ fn a_snapshot_that_is_damaged_or_of_another_plan_is_left_alone() {
 #[test]
 fn a_pipeline_that_never_came_to_its_end_has_the_snapshots_of_its_commits() {
     check(async |_, client| {
-        let folder = folder(0);
+        let folder = folder();
+        let often = format!("{COUNT}runtime: {{ state: {{ snapshot_interval: 0s }} }}\n");
         produce_keys(client, 20).await;
-        let older = start_with(client, plan(COUNT), Mode::Forever, Some(folder.clone()));
+        let older = start_with(client, plan(&often), Mode::Forever, Some(folder.clone()));
         while !folder.disk.exists(Path::new(FILE)) {
             runtime::timer::sleep(Duration::from_millis(5)).await;
         }

@@ -15,7 +15,7 @@ use base::rng::SystemRandom;
 use base::uuid::Uuid;
 
 use super::{
-    ALL_SHARDS, Applied, Fate, Layout, MemoryStore, Owner, Shelves, SpillStore, StateStore,
+    ALL_SHARDS, Applied, Fate, Layout, MemoryStore, Owner, Shares, Shelves, SpillStore, StateStore,
     VIRTUAL_SHARDS, split_key,
 };
 
@@ -298,8 +298,9 @@ impl OnDisk {
 
     fn open(&self, layout: Layout) -> SpillStore<u64> {
         let dir = self.dir.join(self.copies.to_string());
-        let shelves = Shelves::open(&RealDisk, &dir, (4 << 20, 1)).unwrap();
-        SpillStore::open(shelves.shelf("s", layout, OWNER).unwrap(), self.bytes_max).unwrap()
+        let shares = Shares { files_bytes: 4 << 20, tables_bytes: self.bytes_max, stores: 1 };
+        let shelves = Shelves::open(&RealDisk, &dir, shares).unwrap();
+        SpillStore::open(shelves.shelf("s", layout, OWNER).unwrap()).unwrap()
     }
 }
 

@@ -18,6 +18,7 @@ pub struct MemoryStore<V> {
     is_disordered: bool,
     /// The slot at which the next part of a sweep begins.
     swept: u32,
+    applied: Option<Applied>,
 }
 
 impl<V: StateValue> MemoryStore<V> {
@@ -29,6 +30,7 @@ impl<V: StateValue> MemoryStore<V> {
             ends: BTreeMap::new(),
             is_disordered: false,
             swept: 0,
+            applied: None,
         }
     }
 
@@ -113,7 +115,8 @@ impl<V: StateValue> StateStore<V> for MemoryStore<V> {
         self.table.change_bytes()
     }
 
-    fn settle(&mut self, _: Option<Applied>) {
+    fn settle(&mut self, applied: Option<Applied>) {
+        self.applied = applied.or(self.applied);
         self.table.settle(|table, slot| {
             if table.place(slot).is_some_and(|place| !place.is_live) {
                 table.release(slot);
@@ -151,6 +154,10 @@ impl<V: StateValue> StateStore<V> for MemoryStore<V> {
             }
         }
         Ok(())
+    }
+
+    fn applied(&self) -> Option<Applied> {
+        self.applied
     }
 
     fn bytes(&self) -> usize {

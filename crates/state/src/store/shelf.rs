@@ -13,10 +13,11 @@
 //! Whatever is written together, the label with it, is there together or not at all, whenever the
 //! process dies. Nothing is flushed: what a power cut takes is in the changelog.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::{Bound, Range};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use base::disk::Disk;
 use base::uuid::Uuid;
@@ -42,6 +43,8 @@ pub struct ShelfError {
     pub dir: PathBuf,
     /// What happened to them.
     pub reason: String,
+    /// Whether somebody in this process uses them, who will let them go.
+    pub is_busy: bool,
 }
 
 impl fmt::Display for ShelfError {
@@ -58,6 +61,44 @@ pub struct Shelves {
     database: Database,
     dir: PathBuf,
     memtable_bytes: u64,
+    held: Arc<HeldShelves>,
+}
+
+/// The memory that state on disk may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Shares {
+    /// Of the files' caches and buffers, in bytes.
+    pub files_bytes: u64,
+    /// Of all tables before them together, in bytes.
+    pub tables_bytes: usize,
+    /// Stores among which the buffers are divided: as many as may be open.
+    pub stores: u64,
+}
+
+/// The shelves that somebody holds at present.
+#[derive(Debug)]
+struct HeldShelves {
+    tables_bytes: usize,
+    names: Mutex<BTreeSet<String>>,
+}
+
+/// One of them; given back when it is dropped.
+#[derive(Debug)]
+struct Hold {
+    name: String,
+    held: Arc<HeldShelves>,
+}
+
+impl HeldShelves {
+    fn names(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.names.lock().expect("no holder of a shelf's name panics")
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.held.names().remove(&self.name);
+    }
 }
 
 impl fmt::Debug for Shelves {
@@ -72,16 +113,12 @@ impl Shelves {
     ///
     /// # Errors
     /// The folder is in use by another process, or the disk refuses.
-    pub fn open(
-        disk: &dyn Disk,
-        dir: &Path,
-        (memory_bytes, stores): (u64, u64),
-    ) -> Result<Self, ShelfError> {
-        let failed = |reason: String| ShelfError { dir: dir.to_owned(), reason };
+    pub fn open(disk: &dyn Disk, dir: &Path, shares: Shares) -> Result<Self, ShelfError> {
+        let failed = |reason: String| failed(dir, &reason);
         let open = || {
             disk.create_dir_all(dir).map_err(fjall::Error::Io)?;
             Database::builder(dir)
-                .cache_size(memory_bytes / 2)
+                .cache_size(shares.files_bytes / 2)
                 .max_journaling_size(SPILL_JOURNAL_BYTES)
                 .worker_threads(SPILL_THREADS)
                 .open()
@@ -95,16 +132,24 @@ impl Shelves {
                 open().map_err(|error| failed(error.to_string()))?
             }
         };
-        let share = memory_bytes / 2 / stores.max(1);
+        let share = shares.files_bytes / 2 / shares.stores.max(1);
         let memtable_bytes = share.clamp(SPILL_MEMTABLE_BYTES_MIN, SPILL_MEMTABLE_BYTES_MAX);
-        Ok(Self { database, dir: dir.to_owned(), memtable_bytes })
+        let tables_bytes = shares.tables_bytes;
+        let held = Arc::new(HeldShelves { tables_bytes, names: Mutex::default() });
+        Ok(Self { database, dir: dir.to_owned(), memtable_bytes, held })
     }
 
     /// The shelf of this name; an empty one when there was none.
     ///
     /// # Errors
-    /// The disk refuses.
+    /// The disk refuses, or somebody in this process still holds the shelf: two who write one
+    /// would mix what they know.
     pub fn shelf(&self, name: &str, layout: Layout, owner: Owner) -> Result<Shelf, ShelfError> {
+        if !self.held.names().insert(name.to_owned()) {
+            let reason = format!("{name} is still in use here");
+            return Err(ShelfError { dir: self.dir.clone(), reason, is_busy: true });
+        }
+        let hold = Hold { name: name.to_owned(), held: Arc::clone(&self.held) };
         let options = || KeyspaceCreateOptions::default().max_memtable_size(self.memtable_bytes);
         let keyspace = self.database.keyspace(name, options);
         let keyspace = keyspace.map_err(|error| failed(&self.dir, &error))?;
@@ -114,6 +159,7 @@ impl Shelves {
             dir: self.dir.clone(),
             layout,
             owner,
+            hold,
         })
     }
 }
@@ -128,13 +174,13 @@ pub struct Owner {
 }
 
 /// The state of one store in files.
-#[derive(Clone)]
 pub struct Shelf {
     database: Database,
     keyspace: Keyspace,
     dir: PathBuf,
     layout: Layout,
     owner: Owner,
+    hold: Hold,
 }
 
 impl fmt::Debug for Shelf {
@@ -144,6 +190,11 @@ impl fmt::Debug for Shelf {
 }
 
 impl Shelf {
+    /// Memory that its table may take, in bytes: an equal share for each that is held now.
+    pub(super) fn bytes_max(&self) -> usize {
+        self.hold.held.tables_bytes / self.hold.held.names().len().max(1)
+    }
+
     /// What its keys are.
     pub fn layout(&self) -> Layout {
         self.layout
@@ -291,12 +342,12 @@ impl Shelf {
     /// What is said of bytes that this shelf has not written.
     pub(super) fn damaged(&self) -> ShelfError {
         let reason = format!("{} holds bytes that are not its own", self.keyspace.name());
-        ShelfError { dir: self.dir.clone(), reason }
+        failed(&self.dir, &reason)
     }
 }
 
-fn failed(dir: &Path, error: &fjall::Error) -> ShelfError {
-    ShelfError { dir: dir.to_owned(), reason: error.to_string() }
+fn failed(dir: &Path, error: &dyn fmt::Display) -> ShelfError {
+    ShelfError { dir: dir.to_owned(), reason: error.to_string(), is_busy: false }
 }
 
 fn turn(end_ms: i64) -> u64 {

@@ -36,7 +36,6 @@ pub struct SpillStore<V> {
     shelf: Shelf,
     ends: Ends,
     /// Memory that the table may take between transactions, in bytes.
-    bytes_max: usize,
     /// Slots that are newer than the disk.
     newer: Vec<u32>,
     newer_bytes: usize,
@@ -64,7 +63,7 @@ impl<V: StateValue> SpillStore<V> {
     ///
     /// # Errors
     /// The disk refuses.
-    pub fn open(shelf: Shelf, bytes_max: usize) -> Result<Self, ShelfError> {
+    pub fn open(shelf: Shelf) -> Result<Self, ShelfError> {
         let ends = match shelf.layout() {
             Layout::Keyed => Ends::default(),
             Layout::Windowed => Ends::new(shelf.ends()?),
@@ -75,7 +74,6 @@ impl<V: StateValue> SpillStore<V> {
             applied: shelf.applied()?,
             shelf,
             ends,
-            bytes_max,
             newer: Vec::new(),
             newer_bytes: 0,
             unwritten_transactions: 0,
@@ -89,11 +87,6 @@ impl<V: StateValue> SpillStore<V> {
     /// What is in memory.
     pub(super) fn table(&self) -> &Table<V> {
         &self.table
-    }
-
-    /// What it holds of its changelog; `None` for nothing.
-    pub fn applied(&self) -> Option<Applied> {
-        self.applied
     }
 
     /// Why its content is not to be trusted any more.
@@ -144,7 +137,8 @@ impl<V: StateValue> SpillStore<V> {
 
     /// Makes room in memory: what was not changed of late goes first.
     fn evict(&mut self) {
-        let goal = self.bytes_max - self.bytes_max / 8;
+        let bytes_max = self.shelf.bytes_max();
+        let goal = bytes_max - bytes_max / 8;
         for recent in [SPILL_RECENT_TRANSACTIONS, 0] {
             for _ in 0..self.table.len() {
                 if self.table.bytes() <= goal {
@@ -395,8 +389,9 @@ impl<V: StateValue> StateStore<V> for SpillStore<V> {
             self.is_label_written = false;
         }
         self.unwritten_transactions += 1;
-        let is_full = self.table.bytes() > self.bytes_max;
-        let newer_bytes_max = SPILL_UNWRITTEN_BYTES_MAX.min(self.bytes_max / 4);
+        let bytes_max = self.shelf.bytes_max();
+        let is_full = self.table.bytes() > bytes_max;
+        let newer_bytes_max = SPILL_UNWRITTEN_BYTES_MAX.min(bytes_max / 4);
         if is_full
             || self.newer_bytes > newer_bytes_max
             || self.unwritten_transactions >= SPILL_TRANSACTIONS_MAX
@@ -456,6 +451,10 @@ impl<V: StateValue> StateStore<V> for SpillStore<V> {
                 .all()
                 .try_for_each(|end_ms| self.each_on_disk(Some(end_ms), &shards, &mut each)),
         }
+    }
+
+    fn applied(&self) -> Option<Applied> {
+        self.applied
     }
 
     fn bytes(&self) -> usize {

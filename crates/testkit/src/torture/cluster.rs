@@ -124,6 +124,15 @@ fn rounds(seed: u64, count: u32, has_broker: bool) -> Vec<(u64, Action)> {
     (0..count).map(round).collect()
 }
 
+/// How the state of a seed is kept. Snapshots come so often that most starts meet one.
+fn state(seed: u64) -> &'static str {
+    if (seed / 4).is_multiple_of(2) {
+        "{ snapshot_interval: 300ms }"
+    } else {
+        "{ spill: disk, memory_limit: 1MiB }"
+    }
+}
+
 fn action(rng: &SeededRandom, there: &BTreeSet<usize>, has_broker: bool) -> Action {
     let one_of = |nodes: &[usize]| nodes[cast::usize_of(rng.below(cast::u64_of(nodes.len())))];
     let nodes: Vec<usize> = there.iter().copied().collect();
@@ -196,8 +205,11 @@ impl World {
         let site = Site { binary: torture.binary.clone(), dir: torture.dir.clone() };
         let names = Names::new();
         let Shape { edges, parallelism } = shape(torture.seed);
-        println!("a cluster, edges: {edges}, parallelism: {parallelism} on 3 task managers");
-        let runtime = format!("{{ parallelism: {parallelism}, task_managers: 3 }}");
+        let state = state(torture.seed);
+        println!(
+            "a cluster, edges: {edges}, parallelism: {parallelism} on 3 task managers, {state}"
+        );
+        let runtime = format!("{{ parallelism: {parallelism}, task_managers: 3, state: {state} }}");
         process::write_pipeline(&site.path("pipeline.yaml"), &names.file(edges, &runtime, None))?;
         let (broker, at) = match torture.brokers {
             Some(at) => (None, at),

@@ -123,7 +123,7 @@ fn runtime(reader: &mut Reader<'_>, node: &Node) -> Runtime {
     runtime
 }
 
-/// `state: { memory_limit: 256MiB, spill: disk }`.
+/// `state: { memory_limit: 256MiB, spill: disk, snapshot_interval: 30s }`.
 fn state(reader: &mut Reader<'_>, node: &Node) -> StateSettings {
     let mut state = StateSettings::default();
     let mut fields = reader.fields("`state`", node);
@@ -133,6 +133,10 @@ fn state(reader: &mut Reader<'_>, node: &Node) -> StateSettings {
     }
     if let Some(node) = fields.take("spill") {
         state.spill = reader.word("`spill`", node, &SPILL_WORDS).unwrap_or_default();
+    }
+    if let Some(node) = fields.take("snapshot_interval") {
+        let every_ms = reader.duration("`snapshot_interval`", node);
+        state.snapshot_interval_ms = every_ms.unwrap_or(state.snapshot_interval_ms);
     }
     fields.finish(reader);
     state

@@ -173,6 +173,7 @@ fn state() -> Value {
         vec![
             ("memory_limit", size("Memory for the state in each process.")),
             ("spill", words("Where state beyond it lies.", &full::SPILL_WORDS)),
+            ("snapshot_interval", duration("Time between two snapshots of state in memory.")),
         ],
     )
 }

@@ -14,7 +14,7 @@ use crate::engine::error::EngineError;
 use crate::engine::snapshot::keeper::{self, Wanted};
 use crate::engine::task::Task;
 use crate::limits::{LOCAL_STATE_AGE_MS_MAX, LOCAL_STATE_MARGIN_MS_MAX};
-use state::store::{Applied, Owner, ShelfError};
+use state::store::{Applied, Owner, ShelfError, Shelves};
 
 /// What a changelog topic says of itself.
 #[derive(Debug, Clone, Copy)]
@@ -47,12 +47,12 @@ pub(super) async fn load(
             }
         };
         let task = &mut tasks[goal.task];
-        if aids.shelves.is_none() {
-            let found = load_snapshot(aids, (changelog, *partition), facts, task, goal).await;
-            goal.next = found.unwrap_or(goal.start);
-        } else if let Some(applied) =
-            open_shelf(aids, (changelog, *partition), facts, task, goal).await?
-        {
+        let place = (changelog.as_str(), *partition);
+        let found = match &aids.shelves {
+            None => load_snapshot(aids, place, facts, task, goal).await,
+            Some(shelves) => open_shelf((aids, shelves), place, facts, task, goal).await?,
+        };
+        if let Some(applied) = found {
             goal.next = applied.offset;
             goal.since_ms = applied.at_ms;
         }
@@ -87,7 +87,7 @@ async fn load_snapshot(
     facts: Facts,
     task: &mut Task,
     goal: &Goal,
-) -> Option<i64> {
+) -> Option<Applied> {
     let wanted = Wanted {
         changelog,
         partition,
@@ -103,15 +103,12 @@ async fn load_snapshot(
 /// Puts a task's node on its shelf, and empties that first when it holds what does not fit; tells
 /// how much of the changelog lies there.
 async fn open_shelf(
-    aids: &Aids,
+    (aids, shelves): (&Aids, &Shelves),
     (changelog, partition): (&str, i32),
     facts: Facts,
     task: &mut Task,
     goal: &Goal,
 ) -> Result<Option<Applied>, ShelfError> {
-    let Some((shelves, bytes_max)) = aids.shelves.clone() else {
-        return Ok(None);
-    };
     let node = &mut task.state.nodes[goal.node];
     let stores = task.code.stage.operators.get(goal.node).and_then(|operator| operator.store);
     let store = stores.and_then(|store| task.code.stage.stores.get(store));
@@ -122,8 +119,16 @@ async fn open_shelf(
     let name = format!("{changelog}-{partition}");
     let range = (goal.start, goal.end);
     let now_ms = aids.clock.unix_ms();
+    let (shelves, folder) = (shelves.clone(), aids.folder.clone());
+    let place = (changelog.to_owned(), partition);
     let shelf = run::blocking(move || {
         let shelf = shelves.shelf(&name, layout, owner)?;
+        if let Some(folder) = folder
+            && let Err(error) =
+                folder.kept.add_shelf((&*folder.disk, &folder.dir), (&place.0, partition))
+        {
+            info!(%error, "nobody will be told that state lies here");
+        }
         let reject = match shelf.applied()? {
             Some(applied) => unfit(applied, range, (now_ms, facts.age_ms_max)),
             None => Some("it is empty or belongs to something else"),
@@ -134,7 +139,7 @@ async fn open_shelf(
         }
         Ok(shelf)
     });
-    let Some(applied) = node.spill(shelf.await?, bytes_max)? else {
+    let Some(applied) = node.spill(shelf.await?)? else {
         return Ok(None);
     };
     task.state.closed_ms[goal.node] = applied.closed_ms;

@@ -14,7 +14,6 @@ use crate::engine::error::EngineError;
 use crate::engine::task::Task;
 use crate::limits::{DECODED_BATCH_BYTES_MAX, RESTORE_WAIT_MS, RESTORE_WAIT_MS_MAX};
 use state::memory::MemoryShare;
-use state::store::Applied;
 
 /// What a worker reads.
 pub(super) struct Tail {
@@ -79,11 +78,7 @@ impl Tail {
                 self.aids.progress.done.fetch_add(passed, Ordering::Relaxed);
                 goal.next = reached;
                 has_moved = true;
-                let state = &mut self.tasks[goal.task].state;
-                let closed_ms = state.closed_ms[goal.node];
-                let at_ms = goal.since_ms(reached, self.began_ms);
-                let applied = Applied { offset: reached, at_ms, closed_ms };
-                state.nodes[goal.node].settle(Some(applied));
+                goal.reached(&mut self.tasks, reached, self.began_ms);
             }
         }
         self.goals.retain(|_, goal| goal.next < goal.end);

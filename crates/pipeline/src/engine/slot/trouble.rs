@@ -49,15 +49,21 @@ impl Slot {
     }
 
     /// The transaction is committed: the state takes its changes over, with how much of the
-    /// changelogs it is now.
-    pub(super) fn settle_state(&mut self, now_ms: i64) {
+    /// changelogs it is. That was so when the commit began: it succeeded, so nobody else had been
+    /// let in by then, and what this slot did not write was not written.
+    pub(super) fn settle_state(&mut self, began_ms: i64) {
+        let is_alone = self.writer.is_transactional();
         for (task, handles) in self.tasks.iter_mut().zip(&self.handles) {
-            let (partition, closed_ms) = (task.partition, task.state.closed_ms.clone());
-            task.settle(|node| {
-                let place = handles.changelogs.get(&node)?;
-                let offset = self.writer.written_end(*place, partition)?;
-                Some(Applied { offset, at_ms: now_ms, closed_ms: *closed_ms.get(node)? })
+            let partition = task.partition;
+            let nodes = task.state.nodes.iter().zip(&task.state.closed_ms).enumerate();
+            let applied = nodes.map(|(at, (node, closed_ms))| {
+                let place = handles.changelogs.get(&at)?;
+                let known = node.applied().filter(|_| is_alone).map(|applied| applied.offset);
+                let offset = known.max(self.writer.written_end(*place, partition))?;
+                Some(Applied { offset, at_ms: began_ms, closed_ms: *closed_ms })
             });
+            let applied: Vec<Option<Applied>> = applied.collect();
+            task.settle(|node| applied.get(node).copied().flatten());
         }
     }
 
