@@ -24,6 +24,11 @@ use crate::json::{Number, Path, Step, write_number, write_text_bytes};
 use crate::timestamp::timestamp_ms;
 use syntax::Node;
 
+/// The names of all functions, for pages and editors.
+pub fn function_names() -> impl Iterator<Item = &'static str> {
+    functions::Function::names()
+}
+
 /// A compiled expression.
 #[derive(Clone)]
 pub struct Expression {

@@ -43,10 +43,16 @@ fn links(line: &str) -> impl Iterator<Item = &str> {
 }
 
 fn leads_somewhere(tree: &Tree, page: &str, target: &str) -> bool {
-    let path = target.split('#').next().unwrap_or("");
-    if target.contains("://") || target.starts_with("mailto:") || path.is_empty() {
+    if target.contains("://") || target.starts_with("mailto:") {
         return true;
     }
+    let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+    let there = if path.is_empty() { page.to_owned() } else { beside(page, path) };
+    tree.has(&there) && (anchor.is_empty() || has_heading(tree, &there, anchor))
+}
+
+/// The place that a path beside a page means.
+fn beside(page: &str, path: &str) -> String {
     let mut parts: Vec<&str> = page.split('/').collect();
     let _ = parts.pop(); // The page itself.
     for part in path.split('/') {
@@ -56,7 +62,20 @@ fn leads_somewhere(tree: &Tree, page: &str, target: &str) -> bool {
             part => parts.push(part),
         }
     }
-    tree.has(&parts.join("/"))
+    parts.join("/")
+}
+
+/// Whether a page has the heading that an anchor names, as GitHub makes it of the heading's text.
+fn has_heading(tree: &Tree, page: &str, anchor: &str) -> bool {
+    let Some(file) = tree.file(page) else { return false };
+    let prose = without_code(file.text());
+    let headings = prose.lines().filter(|line| line.starts_with('#'));
+    let mut names = headings.map(|line| line.trim_start_matches('#').trim().to_lowercase());
+    names.any(|name| {
+        let kept =
+            name.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+        kept.map(|letter| if letter == ' ' { '-' } else { letter }).eq(anchor.chars())
+    })
 }
 
 /// A5: the map names every crate, and every path on it exists.
@@ -122,10 +141,16 @@ mod tests {
 
     #[test]
     fn a_page_has_one_title_and_live_links() {
-        let good = "# A\n[b](b.md#x) [c](https://example.org)\n```\n# no title\n```\n";
+        let good = "# A\n[b](b.md#b) [c](https://example.org)\n```\n# no title\n```\n";
         assert!(found(&[("docs/a.md", good), ("docs/b.md", "# B\n")], check_markdown).is_empty());
         let told = found(&[("docs/a.md", "# A\n# B\n[c](../c.md)\n")], check_markdown);
         assert!(told[0].contains("2 titles") && told[1].contains("leads nowhere"), "{told:?}");
+        let far = ("docs/b.md", "# B\n## What is `new`, here\n");
+        let link = |anchor: &str| format!("# A\n[b](b.md#{anchor})\n[a](#a)\n");
+        let good = link("what-is-new-here");
+        assert!(found(&[("docs/a.md", &good), far], check_markdown).is_empty());
+        let told = found(&[("docs/a.md", &link("what-is-old")), far], check_markdown);
+        assert!(told.len() == 1 && told[0].contains("b.md#what-is-old"), "{told:?}");
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use crate::program::run;
 
-const COMMANDS: &[&[&str]] = &[
+/// All commands; the first one is the program itself.
+pub(crate) const COMMANDS: &[&[&str]] = &[
     &[],
     &["run"],
     &["up"],
@@ -39,6 +40,7 @@ const COMMANDS: &[&[&str]] = &[
     &["pipeline", "resume"],
     &["pipeline", "stop"],
     &["pipeline", "restart"],
+    &["pipeline", "scale"],
     &["pipeline", "upgrade"],
     &["pipeline", "echo"],
     &["dlq"],

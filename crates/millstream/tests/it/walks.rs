@@ -6,13 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use base::clock::{Clock as _, SystemClock};
 use base::rng::{Random as _, SystemRandom};
 
+use crate::paper::{blocks, repository};
 use crate::program::{Log, program, run};
 
 /// Names an Apache Kafka that is already running, as `address:port`.
@@ -68,9 +69,10 @@ impl Walk {
 
     /// Types all lines of a page.
     fn go(&self, page: &str) {
-        let text = std::fs::read_to_string(repository().join(page)).unwrap();
+        let typed = blocks(page).into_iter().filter(|block| block.language == "sh");
+        let text: String = typed.map(|block| block.text).collect();
         let mut script = String::new();
-        for line in lines(&text).into_iter().filter(|line| !is_left_out(line)) {
+        for line in text.lines().filter(|line| !is_left_out(line)) {
             writeln!(script, "{}", self.marked(line)).unwrap();
         }
         assert!(script.contains("kill -9 "), "{page} has lost its walk");
@@ -153,24 +155,6 @@ impl Drop for Shell {
         }
         drop(self.0.wait());
     }
-}
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// The lines of the `sh` blocks.
-fn lines(page: &str) -> Vec<&str> {
-    let mut lines = Vec::new();
-    let mut is_inside = false;
-    for line in page.lines() {
-        if line.starts_with("```") {
-            is_inside = line == "```sh";
-        } else if is_inside {
-            lines.push(line);
-        }
-    }
-    lines
 }
 
 /// The log runs already, and the program is found.
