@@ -1,14 +1,24 @@
 // Kafka Streams as a peer of our pipelines, and the programs that measure both from outside.
 //
-//   StreamsPeer load    bootstrap= in= records=                 fills the input: JSON of 105 bytes, 10,000 keys
-//   StreamsPeer topics  bootstrap= names=a,b                    makes topics of 4 partitions
-//   StreamsPeer run     bootstrap= in= out= group= task= state= a topology until it is told to end
-//   StreamsPeer watch   bootstrap= group= in=                   how fast a group's commits come to the end
-//   StreamsPeer probe   bootstrap= in= out= seconds=            from sending to the count that has come of it
-//   StreamsPeer clean   bootstrap= name=                        deletes the topics that have the name in theirs
+//   StreamsPeer load     bootstrap= in= records=       fills the input: JSON of 116 bytes, 10,000 keys
+//   StreamsPeer keys     bootstrap= in= records= keys= fills an input with small records, each key once, then again
+//   StreamsPeer topics   bootstrap= names=a,b          makes topics of 4 partitions
+//   StreamsPeer run      bootstrap= in= out= group= task= threads= store= session= state=
+//                                                      a topology until it is told to end
+//   StreamsPeer watch    bootstrap= group= in= out= until=
+//                                                      makes the topic of results; how fast a group's commits come to
+//                                                      the end, or to so many
+//   StreamsPeer verify   bootstrap= out= task= records= keys=
+//                                                      whether each result is there once and in the order of its key
+//   StreamsPeer probe    bootstrap= in= out= seconds=  from sending to the count that has come of it
+//   StreamsPeer first    bootstrap= in= out= group=    from the start of an application to its first new counts
+//   StreamsPeer failover bootstrap= in= out= group= keys= members=
+//                                                      from a death to the next count of each partition
+//   StreamsPeer clean    bootstrap= name=              deletes the topics that have the name in theirs
 //
-// What is measured prints one line of JSON. The two that measure print `ready` first and are then told the processes,
-// application and broker, in a line: so nothing has run before somebody looks.
+// What is measured prints one line of JSON. Those that measure print `ready` first and are then told the processes,
+// application and broker, in a line: so nothing has run before somebody looks. `failover` prints `kill` when all is
+// in place, and waits for a line that says that it has been done.
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
@@ -23,6 +33,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.locks.LockSupport;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.MemberDescription;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
@@ -31,6 +42,7 @@ import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.*;
 import org.apache.kafka.common.utils.Bytes;
+import org.apache.kafka.common.utils.Utils;
 import org.apache.kafka.streams.*;
 import org.apache.kafka.streams.errors.StreamsUncaughtExceptionHandler.StreamThreadExceptionResponse;
 import org.apache.kafka.streams.kstream.*;
@@ -46,6 +58,8 @@ public class StreamsPeer {
     static final ObjectMapper JSON = new ObjectMapper();
     static final Map<String, String> WORDS = new HashMap<>();
 
+    static int number(String name) { return Integer.parseInt(word(name)); }
+
     static String word(String name) {
         String value = WORDS.get(name);
         if (value == null) throw new IllegalArgumentException(name + "= is missing");
@@ -59,10 +73,14 @@ public class StreamsPeer {
         }
         switch (words[0]) {
             case "load" -> load();
+            case "keys" -> keys();
             case "topics" -> topics(word("names").split(","));
             case "run" -> run();
             case "watch" -> watch();
+            case "verify" -> verify();
             case "probe" -> probe();
+            case "first" -> first();
+            case "failover" -> failover();
             case "clean" -> clean();
             default -> throw new IllegalArgumentException(words[0]);
         }
@@ -117,6 +135,35 @@ public class StreamsPeer {
         System.out.printf(Locale.ROOT, "{\"records\":%d,\"bytes_per_value\":%.1f}%n", records, (double) bytes / records);
     }
 
+    /** Keys in an order that is none: neither side finds them sorted. */
+    static int place(int number, int keys) { return (int) (number % keys * 7_368_787L % keys); }
+
+    /** `k` and nine digits. */
+    static byte[] smallKey(int number) {
+        byte[] key = new byte[10];
+        key[0] = 'k';
+        for (int at = 9; at > 0; at--, number /= 10) key[at] = (byte) ('0' + number % 10);
+        return key;
+    }
+
+    static final byte[] SMALL = ascii("{\"value\":1}");
+
+    static int partition(byte[] key) { return Utils.toPositive(Utils.murmur2(key)) % PARTITIONS; }
+
+    static void keys() throws Exception {
+        topics(word("in"));
+        sendKeys(number("records"), number("keys"));
+        System.out.printf(Locale.ROOT, "{\"records\":%d}%n", number("records"));
+    }
+
+    static void sendKeys(int records, int keys) {
+        try (var producer = producer(5)) {
+            for (int number = 0; number < records; number++) {
+                producer.send(new ProducerRecord<>(word("in"), smallKey(place(number, keys)), SMALL));
+            }
+        }
+    }
+
     // The topologies: what each pipeline of ours does, every update going out.
 
     record Mean(double sum, long count) {}
@@ -147,15 +194,29 @@ public class StreamsPeer {
                 ObjectNode tree = tree(value);
                 return bytes(tree.put("value", tree.get("value").doubleValue() + 1.5));
             });
-            case "count" -> input.groupByKey(Grouped.with(keys, values))
-                .count(Materialized.<String, Long>as(Stores.inMemoryKeyValueStore("counts")).withKeySerde(keys).withValueSerde(Serdes.Long()))
-                .toStream().mapValues(count -> ascii("{\"count\":" + count + "}"));
+            case "count" -> counts(input, keys, values);
+            // The same cuts as in our file: a topic behind the filter, another one behind what passes everything on.
+            case "stages" -> {
+                var cut = Repartitioned.with(keys, values).withNumberOfPartitions(PARTITIONS);
+                yield counts(input.filter((key, value) -> tree(value).get("value").doubleValue() > 0)
+                    .repartition(cut.withName("kept")).repartition(cut.withName("passed")), keys, values);
+            }
             case "average" -> averages(input, keys, values);
             default -> throw new IllegalArgumentException(task);
         };
         output.to(word("out"), Produced.with(keys, values));
         return builder.build();
     }
+
+    /** In memory, or in what Streams takes when nothing is said: RocksDB. */
+    static KStream<String, byte[]> counts(KStream<String, byte[]> input, Serde<String> keys, Serde<byte[]> values) {
+        Materialized<String, Long, KeyValueStore<Bytes, byte[]>> store =
+            isInMemory() ? Materialized.as(Stores.inMemoryKeyValueStore("counts")) : Materialized.as("counts");
+        return input.groupByKey(Grouped.with(keys, values)).count(store.withKeySerde(keys).withValueSerde(Serdes.Long()))
+            .toStream().mapValues(count -> ascii("{\"count\":" + count + "}"));
+    }
+
+    static boolean isInMemory() { return word("store").equals("memory"); }
 
     static KStream<String, byte[]> averages(KStream<String, byte[]> input, Serde<String> keys, Serde<byte[]> values) {
         Materialized<String, Mean, WindowStore<Bytes, byte[]>> store =
@@ -171,8 +232,14 @@ public class StreamsPeer {
     static void run() throws Exception {
         Properties settings = new Properties();
         settings.putAll(Map.of("bootstrap.servers", word("bootstrap"), "application.id", word("group"), "state.dir", word("state"),
-            "processing.guarantee", "exactly_once_v2", "num.stream.threads", 1, "commit.interval.ms", 100,
-            "statestore.cache.max.bytes", 0, "replication.factor", 1, "auto.offset.reset", "earliest"));
+            "processing.guarantee", "exactly_once_v2", "num.stream.threads", number("threads"),
+            "commit.interval.ms", 100, "replication.factor", 1, "auto.offset.reset", "earliest"));
+        // Every update goes out. RocksDB keeps the cache that Streams gives it, 10 MiB: keys come once or far apart.
+        if (isInMemory()) settings.put("statestore.cache.max.bytes", 0);
+        if (!word("session").equals("usual")) {
+            settings.put("consumer.session.timeout.ms", number("session"));
+            settings.put("consumer.heartbeat.interval.ms", number("session") / 3);
+        }
         KafkaStreams streams = new KafkaStreams(topology(word("task")), settings);
         CountDownLatch ended = new CountDownLatch(1);
         streams.setUncaughtExceptionHandler(error -> {
@@ -191,22 +258,31 @@ public class StreamsPeer {
 
     // From outside: the same programs look at both sides.
 
-    /** Seconds of processor time of the processes so far. */
-    static double spent(String[] pids) throws IOException {
-        double seconds = 0;
-        for (String pid : pids) {
-            String stat = Files.readString(Path.of("/proc", pid, "stat"));
+    /** Seconds of processor time of each process so far, and at the end of all. */
+    static double[] spent(String[] pids) throws IOException {
+        double[] seconds = new double[pids.length + 1];
+        for (int at = 0; at < pids.length; at++) {
+            String stat = Files.readString(Path.of("/proc", pids[at], "stat"));
             String[] fields = stat.substring(stat.lastIndexOf(')') + 2).split(" ");
-            if (fields[0].equals("Z")) throw new IOException("process " + pid + " has ended");
-            seconds += (Long.parseLong(fields[11]) + Long.parseLong(fields[12])) / 100.0;
+            if (fields[0].equals("Z")) throw new IOException("process " + pids[at] + " has ended");
+            seconds[at] = (Long.parseLong(fields[11]) + Long.parseLong(fields[12])) / 100.0;
+            seconds[pids.length] += seconds[at];
         }
         return seconds;
+    }
+
+    static final java.io.BufferedReader INPUT = new java.io.BufferedReader(new java.io.InputStreamReader(System.in));
+
+    static String told() throws IOException {
+        String line = INPUT.readLine();
+        if (line == null) throw new IOException("whoever asked has gone");
+        return line.trim();
     }
 
     /** Says that the application may begin now; hands back its process and the broker's. */
     static String[] begun() throws IOException {
         System.out.println("ready");
-        return new java.io.BufferedReader(new java.io.InputStreamReader(System.in)).readLine().trim().split(",");
+        return told().split(",");
     }
 
     static List<TopicPartition> partitions(String topic) {
@@ -214,26 +290,32 @@ public class StreamsPeer {
     }
 
     static void watch() throws Exception {
+        // Results have as many partitions on both sides, whoever would make the topic.
+        topics(word("out"));
         try (Admin admin = admin()) {
             Map<TopicPartition, OffsetSpec> asked = new HashMap<>();
             partitions(word("in")).forEach(partition -> asked.put(partition, OffsetSpec.latest()));
             long all = admin.listOffsets(asked).all().get().values().stream().mapToLong(end -> end.offset()).sum();
+            long until = WORDS.containsKey("until") ? Math.min(all, number("until")) : all;
             committed(admin);
             String[] pids = begun();
             long from = -1, fromNs = 0, seen = 0, seenNs = System.nanoTime();
-            double fromSpent = 0;
+            double[] fromSpent = {};
             while (true) {
                 long done = committed(admin), now = System.nanoTime();
-                double spent = spent(pids);
+                double[] spent = spent(pids);
                 if (done > seen) { seen = done; seenNs = now; }
                 if (now - seenNs > 60_000_000_000L) throw new IllegalStateException("stuck at " + done + " of " + all);
                 if (from < 0 && done >= all * MEASURED_FROM) { from = done; fromNs = now; fromSpent = spent; }
-                if (done >= all) {
+                if (done >= until) {
                     double seconds = (now - fromNs) / 1e9;
                     // A run that was over between two looks has no rate.
-                    if (all == from) throw new IllegalStateException("too few records to measure");
-                    System.out.printf(Locale.ROOT, "{\"records_per_s\":%.1f,\"cpu_s_per_m\":%.4f,\"measured\":%d}%n",
-                        (all - from) / seconds, (spent - fromSpent) / (all - from) * 1e6, all - from);
+                    if (done == from) throw new IllegalStateException("too few records to measure");
+                    double millions = (done - from) / 1e6;
+                    System.out.printf(Locale.ROOT,
+                        "{\"records_per_s\":%.1f,\"cpu_s_per_m\":%.4f,\"app_cpu_s_per_m\":%.4f,\"measured\":%d}%n",
+                        (done - from) / seconds, (spent[pids.length] - fromSpent[pids.length]) / millions,
+                        (spent[0] - fromSpent[0]) / millions, done - from);
                     return;
                 }
                 LockSupport.parkNanos(20_000_000);
@@ -319,5 +401,228 @@ public class StreamsPeer {
 
     static double at(long[] sorted, double share) {
         return sorted[(int) Math.min(sorted.length - 1L, (long) (sorted.length * share))] / 1e6;
+    }
+
+    // Whether all is there.
+
+    /** What is known of a key: its last number, count or window. */
+    static final class Last { int number = -1; long count; String window = ""; }
+
+    static String field(String document, String name) {
+        int at = document.indexOf("\"" + name + "\":");
+        if (at < 0) return "";
+        int begin = at + name.length() + 3, end = begin;
+        while (end < document.length() && document.charAt(end) != ',' && document.charAt(end) != '}') end++;
+        return document.substring(begin, end);
+    }
+
+    /** Keys and readings of the input, as `load` has made them. */
+    record Input(int[] keys, int[] steps) {
+        static Input of(int records) {
+            Input input = new Input(new int[records], new int[records]);
+            Random random = new Random(7);
+            for (int number = 0; number < records; number++) {
+                input.keys[number] = random.nextInt(KEYS);
+                input.steps[number] = random.nextInt(9_000_000);
+            }
+            return input;
+        }
+
+        double value(int number) { return 100 + steps[number] / 10_000.0; }
+
+        boolean passes(int number, String task) { return !task.equals("filter") || value(number) > 500; }
+
+        /** Whether a document is what the task makes of its record, and behind the last one of its key. */
+        boolean isRight(String document, int key, String task, Last last) {
+            int number = Integer.parseInt(field(document, "number")) - 1_000_000_000;
+            double added = task.equals("sum") ? 1.5 : 0;
+            boolean isRight = number > last.number && keys[number] == key && passes(number, task)
+                && Math.abs(Double.parseDouble(field(document, "value")) - value(number) - added) < 1e-6;
+            last.number = number;
+            return isRight;
+        }
+    }
+
+    /** Counts of a key go up by one; those of windows begin anew with each later window. */
+    static boolean isNext(String document, Last last) {
+        String window = field(document, "window_start");
+        long before = window.equals(last.window) ? last.count : 0;
+        boolean isNext = window.compareTo(last.window) >= 0 && Long.parseLong(field(document, "count")) == before + 1;
+        last.window = window;
+        last.count = before + 1;
+        return isNext;
+    }
+
+    static void verify() throws Exception {
+        String task = word("task");
+        int records = number("records"), keys = number("keys");
+        boolean isCounted = task.equals("count") || task.equals("average");
+        Input input = isCounted ? null : Input.of(records);
+        long expected = isCounted ? records
+            : java.util.stream.IntStream.range(0, records).filter(number -> input.passes(number, task)).count();
+        Last[] lasts = new Last[keys];
+        byte[] counts = new byte[keys > KEYS ? keys : 0];
+        long found = 0, wrong = 0;
+        Map<String, Object> settings = Map.of("bootstrap.servers", word("bootstrap"), "isolation.level", "read_committed",
+            "fetch.max.bytes", 8 << 20);
+        try (var consumer = new KafkaConsumer<>(settings, new StringDeserializer(), new StringDeserializer())) {
+            List<TopicPartition> partitions = partitions(word("out"));
+            consumer.assign(partitions);
+            consumer.seekToBeginning(partitions);
+            var ends = consumer.endOffsets(partitions);
+            while (partitions.stream().anyMatch(it -> consumer.position(it) < ends.get(it))) {
+                for (var record : consumer.poll(Duration.ofMillis(500))) {
+                    int key = Integer.parseInt(record.key().substring(1));
+                    String document = record.value();
+                    found++;
+                    if (counts.length > 0) {
+                        // So many keys are counted in a byte each.
+                        if (Long.parseLong(field(document, "count")) != ++counts[key]) wrong++;
+                        continue;
+                    }
+                    if (lasts[key] == null) lasts[key] = new Last();
+                    boolean isRight = isCounted ? isNext(document, lasts[key]) : input.isRight(document, key, task, lasts[key]);
+                    if (!isRight) wrong++;
+                }
+            }
+        }
+        if (wrong > 0 || found != expected) {
+            throw new IllegalStateException(found + " results instead of " + expected + ", " + wrong + " of them wrong or not in order");
+        }
+        System.out.printf(Locale.ROOT, "{\"results\":%d}%n", found);
+    }
+
+    // State that is gone, and processes that die.
+
+    /** Results from where they end now, by partition: when did the first one of a record of this time or later come? */
+    static final class Results implements AutoCloseable {
+        final KafkaConsumer<String, String> consumer = new KafkaConsumer<>(
+            Map.<String, Object>of("bootstrap.servers", word("bootstrap"), "isolation.level", "read_committed"),
+            new StringDeserializer(), new StringDeserializer());
+        final long[] seenNs = new long[PARTITIONS];
+        long sinceMs;
+
+        Results() {
+            consumer.assign(partitions(word("out")));
+            consumer.seekToEnd(partitions(word("out")));
+            partitions(word("out")).forEach(consumer::position);
+        }
+
+        void expect(long sinceMs) {
+            this.sinceMs = sinceMs;
+            Arrays.fill(seenNs, 0);
+        }
+
+        boolean areThere() { return Arrays.stream(seenNs).allMatch(ns -> ns != 0); }
+
+        void poll() {
+            var records = consumer.poll(Duration.ofMillis(10));
+            long now = System.nanoTime();
+            for (var record : records) {
+                // A key that was there before has been counted before.
+                if (Long.parseLong(field(record.value(), "count")) < 2 && record.timestamp() >= sinceMs) {
+                    throw new IllegalStateException(record.key() + " is counted from one on: its state is lost");
+                }
+                if (record.timestamp() >= sinceMs && seenNs[record.partition()] == 0) seenNs[record.partition()] = now;
+            }
+        }
+
+        double first(long beginNs) { return (Arrays.stream(seenNs).min().getAsLong() - beginNs) / 1e6; }
+
+        double last(long beginNs) { return (Arrays.stream(seenNs).max().getAsLong() - beginNs) / 1e6; }
+
+        @Override public void close() { consumer.close(); }
+    }
+
+    /** A key of each partition, from this number on. */
+    static byte[][] keyOfEach(int from) {
+        byte[][] found = new byte[PARTITIONS][];
+        for (int number = from, left = PARTITIONS; left > 0; number++) {
+            byte[] key = smallKey(number);
+            if (found[partition(key)] == null) left--;
+            found[partition(key)] = key;
+        }
+        return found;
+    }
+
+    static void sendToEach(KafkaProducer<byte[], byte[]> producer, byte[][] keys) {
+        for (byte[] key : keys) producer.send(new ProducerRecord<>(word("in"), key, SMALL));
+    }
+
+    /** Waits for so many members of the group that have partitions; or, for none, until nobody is in it. */
+    static void awaitMembers(Admin admin, int wanted) throws Exception {
+        for (int look = 0; look < 1_200; look++) {
+            var members = members(admin);
+            boolean areThere = wanted == 0 ? members.isEmpty()
+                : members.stream().filter(it -> !it.assignment().topicPartitions().isEmpty()).count() == wanted;
+            if (areThere) return;
+            Thread.sleep(50);
+        }
+        throw new IllegalStateException("the group has not come to " + wanted + " members within a minute");
+    }
+
+    static Collection<MemberDescription> members(Admin admin) throws Exception {
+        try {
+            return admin.describeConsumerGroups(List.of(word("group"))).describedGroups().get(word("group")).get().members();
+        } catch (java.util.concurrent.ExecutionException error) {
+            if (error.getCause() instanceof org.apache.kafka.common.errors.ApiException) return List.of();
+            throw error;
+        }
+    }
+
+    static void first() throws Exception {
+        try (Admin admin = admin(); var results = new Results(); var producer = producer(0)) {
+            // A member that has left without a word would be waited for.
+            awaitMembers(admin, 0);
+            long since = System.currentTimeMillis();
+            sendToEach(producer, keyOfEach(0));
+            producer.flush();
+            results.expect(since);
+            long begin = System.nanoTime();
+            String[] pids = begun();
+            while (!results.areThere()) {
+                spent(pids);
+                results.poll();
+                if (System.nanoTime() - begin > 600_000_000_000L) throw new IllegalStateException("no counts within ten minutes");
+            }
+            System.out.printf(Locale.ROOT, "{\"first_ms\":%.1f,\"all_ms\":%.1f}%n", results.first(begin), results.last(begin));
+        }
+    }
+
+    static void failover() throws Exception {
+        int keys = number("keys");
+        topics(word("in"), word("out"));
+        try (Admin admin = admin(); var producer = producer(0); var results = new Results()) {
+            String[] pids = begun();
+            if (number("members") > 0) awaitMembers(admin, number("members"));
+            sendKeys(keys, keys);
+            for (int look = 0; committed(admin) < keys; look++) {
+                spent(pids);
+                if (look > 12_000) throw new IllegalStateException("the keys are not counted within ten minutes");
+                Thread.sleep(50);
+            }
+            double[] steady = followed(producer, results, keys, System.nanoTime());
+            System.out.println("kill");
+            long begin = System.nanoTime();
+            told();
+            // What was sent before the death may have been counted by the dead.
+            double[] after = followed(producer, results, keys, begin);
+            if (after[1] < 1_000) throw new IllegalStateException("the process that was killed had no partition");
+            System.out.printf(Locale.ROOT, "{\"steady_ms\":%.1f,\"first_ms\":%.1f,\"all_ms\":%.1f}%n", steady[1], after[0], after[1]);
+        }
+    }
+
+    /** Sends to each partition every 20 ms until each has given a count of what was sent from now on: first and last. */
+    static double[] followed(KafkaProducer<byte[], byte[]> producer, Results results, int keys, long beginNs) throws Exception {
+        results.expect(System.currentTimeMillis() + 1);
+        Thread.sleep(2);
+        long due = System.nanoTime();
+        for (int round = 0; !results.areThere(); round++) {
+            if (due - beginNs > 120_000_000_000L) throw new IllegalStateException("a partition is silent for two minutes");
+            sendToEach(producer, keyOfEach(round * 20 % (keys / 2)));
+            due += 20_000_000;
+            do { results.poll(); } while (System.nanoTime() < due && !results.areThere());
+        }
+        return new double[] {results.first(beginNs), results.last(beginNs)};
     }
 }

@@ -22,7 +22,8 @@ const HELP: &str = "\
 cargo xtask <command>
 
   test [--quick]              run every check; never writes the tree
-  bench-peers [--quick] [--rows NAME,..]  how fast we are beside Apache Kafka
+  bench-peers [pipeline] [--quick] [--rows NAME,..]
+                              how fast we are beside Apache Kafka, or beside Kafka Streams alone
   clients --bootstrap H:P     run the real clients there; [--only python|java] [--case TEXT]
   compare --bootstrap H:P --oracle H:P    raw requests to a broker and to Apache Kafka
   oracle --bootstrap H:P --program MILLSTREAM [--seed N]

@@ -16,6 +16,9 @@ use crate::{kafka, workspace};
 const STOP_MAX: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
+/// Lets members of a group be missed as early as our task managers are; it changes nothing else.
+const SESSIONS: &str = "group.min.session.timeout.ms=1000\n";
+
 /// What Apache Kafka needs for flushing as our default does.
 const FLUSHING: &str = "log.flush.interval.messages=1\n";
 
@@ -79,7 +82,7 @@ pub(super) fn stop(child: &mut Child) -> Result<(), String> {
 /// What kept it from starting.
 pub(super) fn start(side: Side, folder: &Path, binary: &Path) -> Result<Broker, String> {
     match side {
-        Side::Kafka => kafka::start_with(folder, "").map(Broker::Kafka),
+        Side::Kafka => kafka::start_with(folder, SESSIONS).map(Broker::Kafka),
         Side::KafkaFlush => kafka::start_with(folder, FLUSHING).map(Broker::Kafka),
         Side::Ours | Side::OursOs => {
             let durability = if side == Side::Ours { "flush" } else { "os" };

@@ -23,10 +23,16 @@ pub(super) enum Outcome {
 struct Line {
     figure: &'static str,
     ours: f64,
-    theirs: f64,
-    ratio: f64,
+    /// Absent where nobody is compared with.
+    theirs: Option<f64>,
     target: String,
     is_met: bool,
+}
+
+impl Line {
+    fn ratio(&self) -> Option<f64> {
+        self.theirs.map(|theirs| self.ours / theirs)
+    }
 }
 
 /// The middle figure; of an even number the mean of both.
@@ -44,14 +50,14 @@ fn median(taken: &[Values], figure: &str) -> Option<f64> {
 
 fn line(check: &Check, ours: &[Values], theirs: &[Values]) -> Option<Line> {
     let ours = median(ours, check.figure)?;
-    let theirs = median(theirs, check.figure)?;
-    let ratio = ours / theirs;
-    let (target, is_met) = match check.target {
-        Target::AtLeast(least) => (format!(">= {least}x"), ratio >= least),
-        Target::AtMost(most) => (format!("<= {most}x"), ratio <= most),
-        Target::Below(most) => (format!("<= {most}"), ours <= most),
+    let theirs = median(theirs, check.figure);
+    let (target, is_met) = match (check.target, theirs) {
+        (Target::AtLeast(least), Some(theirs)) => (format!(">= {least}x"), ours / theirs >= least),
+        (Target::AtMost(most), Some(theirs)) => (format!("<= {most}x"), ours / theirs <= most),
+        (Target::Below(most), _) => (format!("<= {most}"), ours <= most),
+        (Target::AtLeast(_) | Target::AtMost(_), None) => return None,
     };
-    Some(Line { figure: check.figure, ours, theirs, ratio, target, is_met })
+    Some(Line { figure: check.figure, ours, theirs, target, is_met })
 }
 
 /// A figure with about three digits that count.
@@ -86,13 +92,13 @@ fn write_table(text: &mut String, outcomes: &[(Row, Outcome)]) -> std::fmt::Resu
                         continue;
                     };
                     let word = if line.is_met { "ok" } else { "MISSED" };
+                    let theirs = line.theirs.map_or_else(|| "-".to_owned(), number);
+                    let ratio = line.ratio().map_or_else(|| "-".to_owned(), times);
                     writeln!(
                         text,
-                        "{name:<24}{:<22}{:>12}{:>12}{:>8.2}x  {:<10}{word}",
+                        "{name:<24}{:<22}{:>12}{theirs:>12}{ratio:>9}  {:<10}{word}",
                         line.figure,
                         number(line.ours),
-                        number(line.theirs),
-                        line.ratio,
                         line.target,
                     )?;
                 }
@@ -100,6 +106,51 @@ fn write_table(text: &mut String, outcomes: &[(Row, Outcome)]) -> std::fmt::Resu
         }
     }
     Ok(())
+}
+
+fn times(value: f64) -> String {
+    format!("{value:.2}x")
+}
+
+/// The same as a table of a page; what was missed is bold.
+pub(super) fn page(outcomes: &[(Row, Outcome)]) -> String {
+    let mut text =
+        "| row | figure | ours | theirs | ratio | target |\n|---|---|---|---|---|---|\n".to_owned();
+    for (row, outcome) in outcomes {
+        let Outcome::Measured { ours, theirs } = outcome else { continue };
+        let lines = row.checks.iter().filter_map(|check| line(check, ours, theirs));
+        for (at, line) in lines.enumerate() {
+            let name = if at == 0 { row.name } else { "" };
+            let theirs = line.theirs.map_or_else(String::new, people);
+            text += &format!("| {name} | {} | {} | {theirs} |", line.figure, people(line.ours));
+            // Where our own figure alone counts a ratio says nothing.
+            let is_own = line.target.ends_with(|last: char| last.is_ascii_digit());
+            let shown = line.ratio().filter(|_| !is_own).map_or_else(String::new, times);
+            let shown = if is_own && !line.is_met { "missed".to_owned() } else { shown };
+            let shown = if line.is_met { shown } else { format!("**{shown}**") };
+            text += &format!(" {shown} | {} |\n", line.target);
+        }
+    }
+    text
+}
+
+/// A figure with three digits that count, thousands apart.
+fn people(value: f64) -> String {
+    let digits = match value.abs() {
+        large if large >= 100.0 => 0,
+        large if large >= 10.0 => 1,
+        _ => 2,
+    };
+    let text = format!("{value:.digits$}");
+    let (whole, fraction) = text.find('.').map_or((text.as_str(), ""), |at| text.split_at(at));
+    let mut apart = String::new();
+    for (at, digit) in whole.chars().enumerate() {
+        if at > 0 && (whole.len() - at).is_multiple_of(3) {
+            apart.push(',');
+        }
+        apart.push(digit);
+    }
+    apart + fraction
 }
 
 /// Writes every figure of every repetition.
@@ -121,13 +172,14 @@ fn json(row: &Row, outcome: &Outcome) -> String {
             let lines = row.checks.iter().filter_map(|check| line(check, ours, theirs));
             let checks: Vec<String> = lines
                 .map(|line| {
+                    let null = || "null".to_owned();
                     format!(
-                        "{{\"figure\":\"{}\",\"ours\":{},\"theirs\":{},\"ratio\":{:.4},\
+                        "{{\"figure\":\"{}\",\"ours\":{},\"theirs\":{},\"ratio\":{},\
                          \"target\":\"{}\",\"met\":{}}}",
                         line.figure,
                         number(line.ours),
-                        number(line.theirs),
-                        line.ratio,
+                        line.theirs.map_or_else(null, number),
+                        line.ratio().map_or_else(null, |ratio| format!("{ratio:.4}")),
                         line.target,
                         line.is_met
                     )
@@ -217,6 +269,35 @@ mod tests {
             let json = Json::parse(&json(&row, &outcome)).unwrap();
             assert_eq!(json.at("row").text(), row.name);
         }
+    }
+
+    #[test]
+    fn a_page_has_thousands_apart_and_what_was_missed_in_bold() {
+        let text = page(&outcomes());
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[2], "| produce-100 | records/s | 20.0 | 10.0 | 2.00x | >= 1x |");
+        assert_eq!(lines[3], "|  | cpu s/M | 0.90 | 1.00 | **0.90x** | <= 0.7x |");
+        assert_eq!(lines.len(), 4, "{text}");
+        assert_eq!((people(1_234_567.8), people(999.0)), ("1,234,568".into(), "999".into()));
+        assert_eq!((people(0.456), people(12.34)), ("0.46".into(), "12.3".into()));
+    }
+
+    #[test]
+    fn a_row_without_another_side_is_held_to_its_own_figure() {
+        let row = || super::super::pipeline_rows::all().pop().unwrap();
+        let figures = |cpu: f64| {
+            let own = [(rows::figure::IDLE_CPU, cpu), (rows::figure::IDLE_BROKER_CPU, 0.5)];
+            let mut values = values(&own);
+            values.insert(rows::figure::MEMORY, 200.0);
+            Outcome::Measured { ours: vec![values], theirs: Vec::new() }
+        };
+        assert!(verdict(&[(row(), figures(0.9))], false).is_ok());
+        let missed = [(row(), figures(1.1))];
+        assert!(verdict(&missed, false).is_err());
+        assert!(table(&missed).contains("MISSED"));
+        assert!(page(&missed).contains("| **missed** | <= 1 |"), "{}", page(&missed));
+        let json = Json::parse(&json(&missed[0].0, &missed[0].1)).unwrap();
+        assert_eq!(*json.at("checks").items()[0].at("theirs"), Json::Null);
     }
 
     #[test]

@@ -51,6 +51,43 @@ pub(super) enum Engine {
     Streams,
 }
 
+/// Where a pipeline keeps what it remembers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Store {
+    /// In memory on both sides, that of Streams without a cache.
+    Memory,
+    /// On disk: ours beyond a limit of memory, Streams in RocksDB with its usual caches.
+    Disk,
+}
+
+/// A pipeline that runs in a process of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct App {
+    pub(super) engine: Engine,
+    /// What it does, in the words of `StreamsPeer run`.
+    pub(super) task: &'static str,
+    /// Slots of a process of ours, threads of one of Streams.
+    pub(super) slots: u32,
+    pub(super) store: Store,
+}
+
+impl App {
+    /// A pipeline of one slot that keeps its state in memory.
+    pub(super) const fn of(engine: Engine, task: &'static str) -> Self {
+        Self { engine, task, slots: 1, store: Store::Memory }
+    }
+
+    /// The same on so many slots.
+    pub(super) const fn on(self, slots: u32) -> Self {
+        Self { slots, ..self }
+    }
+
+    /// The same with its state on disk.
+    pub(super) const fn on_disk(self) -> Self {
+        Self { store: Store::Disk, ..self }
+    }
+}
+
 /// What is measured.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Work {
@@ -58,10 +95,18 @@ pub(super) enum Work {
     Bench { words: &'static str, records: Amount },
     /// The same by librdkafka: `produce` or `consume`.
     Librdkafka { way: &'static str, records: Amount },
-    /// Records per second and processor time through a pipeline.
-    Pipeline { engine: Engine, task: &'static str },
-    /// From producer to consumer through `count`, at 1,000 records per second.
-    EndToEnd { engine: Engine },
+    /// Records per second and processor time through a pipeline, until it has worked off so many.
+    Pipeline { app: App, records: Amount },
+    /// From producer to consumer through a pipeline, at 1,000 records per second.
+    EndToEnd { app: App },
+    /// Records per second through `count` with more keys than its memory holds.
+    Large { app: App },
+    /// From the start without local state to the first new results.
+    Restore { app: App },
+    /// From the death of one of two processes to the first new results of its keys.
+    Failover { app: App },
+    /// What a node spends on a thousand pipelines that have nothing to do.
+    Idle,
     /// Start with data to the first acknowledged record; memory of a fresh process.
     Start,
     /// Memory of the broker that has run the other rows.
@@ -78,7 +123,15 @@ pub(super) struct Run {
 impl Run {
     /// Whether it needs a virtual machine.
     pub(super) const fn needs_java(&self) -> bool {
-        self.side.is_kafka() || matches!(self.work, Work::Pipeline { .. } | Work::EndToEnd { .. })
+        let is_without = matches!(
+            self.work,
+            Work::Bench { .. }
+                | Work::Librdkafka { .. }
+                | Work::Start
+                | Work::MemoryAfter
+                | Work::Idle
+        );
+        self.side.is_kafka() || !is_without
     }
 
     /// Whether it needs confluent-kafka.
@@ -110,7 +163,11 @@ pub(super) struct Check {
 pub(super) struct Row {
     pub(super) name: &'static str,
     pub(super) ours: Run,
-    pub(super) theirs: Run,
+    /// Absent where nobody is compared with.
+    pub(super) theirs: Option<Run>,
+    /// The row whose figures of the other side are taken for this one too, where it was measured:
+    /// the same run twice would tell nothing new.
+    pub(super) shares: Option<&'static str>,
     pub(super) checks: Vec<Check>,
 }
 
@@ -125,6 +182,18 @@ pub(super) mod figure {
     pub(crate) const PER_CLIENT_CPU: &str = "records/client cpu s";
     pub(crate) const START: &str = "start ms";
     pub(crate) const MEMORY: &str = "memory MB";
+    /// Seconds of processor time of the pipeline's process alone per million records.
+    pub(crate) const APP_CPU: &str = "app cpu s/M";
+    /// Until one partition has a new result.
+    pub(crate) const FIRST: &str = "first ms";
+    /// Until every partition has a new result.
+    pub(crate) const ALL: &str = "all ms";
+    /// Processor time of a node in hundredths of a core.
+    pub(crate) const IDLE_CPU: &str = "node cpu %";
+    pub(crate) const IDLE_BROKER_CPU: &str = "broker cpu %";
+    pub(crate) const IDLE_BROKER_MEMORY: &str = "broker memory MB";
+    /// Seconds until all pipelines were applied and ran.
+    pub(crate) const APPLY: &str = "apply s";
 }
 
 const MILLIONS: Amount = Amount { full: 5_000_000, quick: 100_000 };
@@ -146,25 +215,28 @@ const E2E: Work = Work::Bench { words: "e2e --size 100 --rate 1000 --linger-ms 0
 const ACKS: Work =
     Work::Bench { words: "produce --size 100 --rate 10000 --linger-ms 0", records: STEADY };
 
-const EXACTLY: Engine = Engine::Millstream { delivery: "exactly_once" };
+/// What a pipeline reads that is measured by records per second.
+pub(super) const READINGS: Amount = Amount { full: 4_000_000, quick: 400_000 };
+
+pub(super) const EXACTLY: Engine = Engine::Millstream { delivery: "exactly_once" };
 const AT_LEAST: Engine = Engine::Millstream { delivery: "at_least_once" };
 
-const fn at_least(figure: &'static str, ratio: f64) -> Check {
+pub(super) const fn at_least(figure: &'static str, ratio: f64) -> Check {
     Check { figure, target: Target::AtLeast(ratio) }
 }
 
-const fn at_most(figure: &'static str, ratio: f64) -> Check {
+pub(super) const fn at_most(figure: &'static str, ratio: f64) -> Check {
     Check { figure, target: Target::AtMost(ratio) }
 }
 
-const fn below(figure: &'static str, value: f64) -> Check {
+pub(super) const fn below(figure: &'static str, value: f64) -> Check {
     Check { figure, target: Target::Below(value) }
 }
 
 /// The same work on two brokers.
 fn beside(name: &'static str, work: Work, sides: (Side, Side), checks: &[Check]) -> Row {
     let (ours, theirs) = (Run { side: sides.0, work }, Run { side: sides.1, work });
-    Row { name, ours, theirs, checks: checks.to_vec() }
+    Row { name, ours, theirs: Some(theirs), shares: None, checks: checks.to_vec() }
 }
 
 /// Every row, in the order of the table.
@@ -207,7 +279,8 @@ fn client_rows() -> Vec<Row> {
     let row = |name, work, way| Row {
         name,
         ours: Run { side: Side::Ours, work },
-        theirs: Run { side: Side::Ours, work: Work::Librdkafka { way, records: MILLIONS } },
+        theirs: Some(Run { side: Side::Ours, work: Work::Librdkafka { way, records: MILLIONS } }),
+        shares: None,
         checks: vec![at_least(figure::PER_CLIENT_CPU, 1.5)],
     };
     vec![
@@ -217,15 +290,19 @@ fn client_rows() -> Vec<Row> {
 }
 
 fn pipeline_rows() -> Vec<Row> {
-    let checks = vec![at_least(figure::RATE, 4.0), at_most(figure::CPU, 0.2)];
+    let run = |side, engine, task| {
+        let app = App::of(engine, task);
+        Run { side, work: Work::Pipeline { app, records: READINGS } }
+    };
     let row = |name, task| Row {
         name,
-        ours: Run { side: Side::Ours, work: Work::Pipeline { engine: EXACTLY, task } },
-        theirs: Run { side: Side::Kafka, work: Work::Pipeline { engine: Engine::Streams, task } },
-        checks: checks.clone(),
+        ours: run(Side::Ours, EXACTLY, task),
+        theirs: Some(run(Side::Kafka, Engine::Streams, task)),
+        shares: None,
+        checks: vec![at_least(figure::RATE, 4.0), at_most(figure::CPU, 0.2)],
     };
-    let count = |engine| Run { side: Side::Ours, work: Work::Pipeline { engine, task: "count" } };
-    let through = |side, engine| Run { side, work: Work::EndToEnd { engine } };
+    let through =
+        |side, engine| Run { side, work: Work::EndToEnd { app: App::of(engine, "count") } };
     vec![
         row("pipeline-forward", "forward"),
         row("pipeline-filter", "filter"),
@@ -234,14 +311,16 @@ fn pipeline_rows() -> Vec<Row> {
         row("pipeline-average", "average"),
         Row {
             name: "exactly-once",
-            ours: count(EXACTLY),
-            theirs: count(AT_LEAST),
+            ours: run(Side::Ours, EXACTLY, "count"),
+            theirs: Some(run(Side::Ours, AT_LEAST, "count")),
+            shares: None,
             checks: vec![at_least(figure::RATE, 0.9), at_most(figure::CPU, 1.1)],
         },
         Row {
             name: "end-to-end",
             ours: through(Side::Ours, EXACTLY),
-            theirs: through(Side::Kafka, Engine::Streams),
+            theirs: Some(through(Side::Kafka, Engine::Streams)),
+            shares: None,
             checks: vec![at_most(figure::P50, 0.15), at_most(figure::P99, 0.3)],
         },
     ]

@@ -1,16 +1,17 @@
 //! The measurements of one side: other programs measure, and what they print is read here.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use super::app::{Processes, Setting, USUAL_SESSION};
 use super::broker::{self, Brokers};
 use super::ping;
 use super::report::Values;
-use super::rows::{Amount, Engine, Run, Side, Work, figure};
+use super::rows::{Amount, App, Engine, READINGS, Run, Side, Work, figure};
+use super::watcher::Watcher;
 use crate::json::Json;
 use crate::{clients, kafka, workspace};
 
@@ -22,12 +23,11 @@ const START_MAX: Duration = Duration::from_secs(60);
 
 /// Records before the first row of a broker: a cold virtual machine costs several times as much.
 const WARM: Amount = Amount { full: 15_000_000, quick: 100_000 };
-/// What a pipeline reads.
-const PIPELINE: Amount = Amount { full: 4_000_000, quick: 1_000_000 };
 /// Seconds of the end to end row that are measured.
 const END_TO_END_S: Amount = Amount { full: 20, quick: 3 };
-/// The topic that pipelines read.
+/// The topic that pipelines read, and how many keys it has.
 const PIPELINE_INPUT: &str = "peers-in";
+const PIPELINE_KEYS: u32 = 10_000;
 /// The topic of the start row.
 const START_TOPIC: &str = "peers-start";
 
@@ -35,12 +35,12 @@ const START_TOPIC: &str = "peers-start";
 #[derive(Debug)]
 pub(super) struct Bench {
     pub(super) brokers: Brokers,
-    quick: bool,
+    pub(super) quick: bool,
     classes: Option<PathBuf>,
-    /// Sides whose input of pipelines is there.
-    loaded: Vec<Side>,
+    /// What lies in the broker of a side for whoever measures there.
+    loaded: Vec<(Side, &'static str)>,
     /// Runs so far: names of topics and groups are never used twice.
-    count: u32,
+    pub(super) count: u32,
 }
 
 impl Bench {
@@ -56,20 +56,25 @@ impl Bench {
     /// What went wrong, in a sentence.
     pub(super) fn measure(&mut self, run: &Run) -> Result<Values, String> {
         self.count += 1;
-        if let Work::Start = run.work {
-            return self.start(run.side);
+        match run.work {
+            Work::Start => return self.start(run.side),
+            Work::Idle => return self.idle(),
+            _ => {}
         }
         self.ready(run.side)?;
         match run.work {
             Work::Bench { words, records } => self.bench(run.side, words, records),
             Work::Librdkafka { way, records } => self.librdkafka(run.side, way, records),
-            Work::Pipeline { engine, task } => self.pipeline(run.side, engine, task),
-            Work::EndToEnd { engine } => self.end_to_end(run.side, engine),
+            Work::Pipeline { app, records } => self.pipeline(run.side, app, records),
+            Work::EndToEnd { app } => self.end_to_end(run.side, app),
+            Work::Large { app } => self.large(run.side, app),
+            Work::Restore { app } => self.restore(run.side, app),
+            Work::Failover { app } => self.failover(run.side, app),
             Work::MemoryAfter => {
                 let (_, pid) = self.place(run.side)?;
                 Ok(Values::from([(figure::MEMORY, resident_mb(pid)?)]))
             }
-            Work::Start => Err("a start is measured without a running broker".to_owned()),
+            Work::Start | Work::Idle => Err("it is measured without a running broker".to_owned()),
         }
     }
 
@@ -91,12 +96,13 @@ impl Bench {
     }
 
     /// Address and process of a running broker.
-    fn place(&self, side: Side) -> Result<(String, u32), String> {
+    pub(super) fn place(&self, side: Side) -> Result<(String, u32), String> {
         let broker = self.brokers.running(side).ok_or("the broker does not run")?;
         Ok((broker.bootstrap(), broker.pid()))
     }
 
-    fn millstream(&self, words: &str) -> Command {
+    /// Our program with these words.
+    pub(super) fn millstream(&self, words: &str) -> Command {
         let mut command = workspace::command(&self.brokers.binary.to_string_lossy());
         command.args(words.split_whitespace());
         command
@@ -162,25 +168,71 @@ impl Bench {
         values
     }
 
-    fn pipeline(&mut self, side: Side, engine: Engine, task: &str) -> Result<Values, String> {
-        let (bootstrap, pid) = self.place(side)?;
-        let records = PIPELINE.of(self.quick);
-        if !self.loaded.contains(&side) {
-            let words = format!("load bootstrap={bootstrap} in={PIPELINE_INPUT} records={records}");
-            json_of(self.peer()?.args(words.split_whitespace()))?;
-            self.loaded.push(side);
+    /// Whether something was loaded into the broker of a side; it counts as loaded from now on.
+    pub(super) fn has_loaded(&mut self, side: Side, what: &'static str) -> bool {
+        let has_loaded = self.loaded.contains(&(side, what));
+        if !has_loaded {
+            self.loaded.push((side, what));
         }
-        let name = format!("peers-{task}-{}", self.count);
-        let watch = format!("watch bootstrap={bootstrap} group={name} in={PIPELINE_INPUT}");
-        let topics = (PIPELINE_INPUT, name.as_str());
-        let json = self.beside((&bootstrap, pid), (engine, task), topics, &watch)?;
-        let rate = real(&json, "records_per_s");
-        let cpu = real(&json, "cpu_s_per_m");
-        Ok(told([(figure::RATE, rate), (figure::CPU, cpu)]))
+        has_loaded
     }
 
-    fn end_to_end(&mut self, side: Side, engine: Engine) -> Result<Values, String> {
-        let (bootstrap, pid) = self.place(side)?;
+    /// Where the files of a pipeline lie.
+    pub(super) fn folder_of(&self, name: &str) -> PathBuf {
+        self.brokers.home.join("apps").join(name)
+    }
+
+    fn pipeline(&mut self, side: Side, app: App, records: Amount) -> Result<Values, String> {
+        let (bootstrap, _) = self.place(side)?;
+        let all = READINGS.of(self.quick);
+        if !self.has_loaded(side, PIPELINE_INPUT) {
+            let words = format!("load bootstrap={bootstrap} in={PIPELINE_INPUT} records={all}");
+            json_of(self.peer()?.args(words.split_whitespace()))?;
+        }
+        let name = format!("peers-{}-{}", app.task, self.count);
+        let folder = self.folder_of(&name);
+        let setting = Setting {
+            bootstrap: &bootstrap,
+            input: PIPELINE_INPUT,
+            name: &name,
+            folder: &folder,
+            session: USUAL_SESSION,
+        };
+        self.through(side, app, setting, (records.of(self.quick), all, PIPELINE_KEYS))
+    }
+
+    /// Records per second and processor time through a pipeline, until it has worked off so many
+    /// of so many records with so many keys. Ours works off all, and its results are checked.
+    pub(super) fn through(
+        &mut self,
+        side: Side,
+        app: App,
+        setting: Setting<'_>,
+        (until, all, keys): (u32, u32, u32),
+    ) -> Result<Values, String> {
+        let Setting { bootstrap, input, name, .. } = setting;
+        let (_, broker) = self.place(side)?;
+        let watch = format!(
+            "watch bootstrap={bootstrap} group={name} in={input} out={name}-out until={until}"
+        );
+        let json = self.beside((app, broker), setting, &watch)?;
+        if app.engine != Engine::Streams {
+            let words = format!(
+                "verify bootstrap={bootstrap} out={name}-out task={} records={all} keys={keys}",
+                app.task
+            );
+            workspace::output_of(self.peer()?.args(words.split_whitespace()))?;
+        }
+        self.clean(bootstrap, name)?;
+        Ok(told([
+            (figure::RATE, real(&json, "records_per_s")),
+            (figure::CPU, real(&json, "cpu_s_per_m")),
+            (figure::APP_CPU, real(&json, "app_cpu_s_per_m")),
+        ]))
+    }
+
+    fn end_to_end(&mut self, side: Side, app: App) -> Result<Values, String> {
+        let (bootstrap, broker) = self.place(side)?;
         let seconds = END_TO_END_S.of(self.quick);
         let name = format!("peers-latency-{}", self.count);
         let input = format!("{name}-in");
@@ -188,55 +240,50 @@ impl Bench {
         workspace::output_of(self.peer()?.args(made.split_whitespace()))?;
         let probe =
             format!("probe bootstrap={bootstrap} in={input} out={name}-out seconds={seconds}");
-        let topics = (input.as_str(), name.as_str());
-        let json = self.beside((&bootstrap, pid), (engine, "count"), topics, &probe)?;
+        let folder = self.folder_of(&name);
+        let setting = Setting {
+            bootstrap: &bootstrap,
+            input: &input,
+            name: &name,
+            folder: &folder,
+            session: USUAL_SESSION,
+        };
+        let json = self.beside((app, broker), setting, &probe)?;
+        self.clean(&bootstrap, &name)?;
         Ok(told([(figure::P50, real(&json, "p50_ms")), (figure::P99, real(&json, "p99_ms"))]))
     }
 
-    /// Runs a pipeline in a process of its own, a program that looks at it, and tidies up.
-    fn beside(
+    /// Deletes the topics that have a name in theirs.
+    pub(super) fn clean(&mut self, bootstrap: &str, name: &str) -> Result<(), String> {
+        let words = format!("clean bootstrap={bootstrap} name={name}");
+        workspace::output_of(self.peer()?.args(words.split_whitespace())).map(drop)
+    }
+
+    /// Runs a pipeline in a process of its own while a program looks at it; that begins first, so
+    /// nothing has run before. Then the pipeline's files go.
+    pub(super) fn beside(
         &mut self,
-        (bootstrap, pid): (&str, u32),
-        (engine, task): (Engine, &str),
-        (input, name): (&str, &str),
+        (app, broker): (App, u32),
+        setting: Setting<'_>,
         watch: &str,
     ) -> Result<Json, String> {
-        let folder = self.brokers.home.join("apps").join(name);
-        fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
-        let mut command = match engine {
-            Engine::Streams => {
-                let words = format!(
-                    "run bootstrap={bootstrap} in={input} out={name}-out group={name} task={task} \
-                     state={}",
-                    folder.display()
-                );
-                let mut command = self.peer()?;
-                command.args(words.split_whitespace());
-                command
-            }
-            Engine::Millstream { delivery } => {
-                let file = folder.join("pipeline.yaml");
-                let text = pipeline_file((task, delivery), (input, name));
-                fs::write(&file, text).map_err(|error| error.to_string())?;
-                let mut command = self.millstream("run --plain");
-                command.arg(&file).args(["-b", bootstrap]);
-                command
-            }
-        };
-        let looked = beside_watcher(self.peer()?.args(watch.split_whitespace()), || {
-            started(&mut command, &folder).map(|app| (app, pid))
-        })
-        .map_err(|error| format!("{error}; see {}", folder.join("app.log").display()));
-        let clean = format!("clean bootstrap={bootstrap} name={name}");
-        let cleaned = workspace::output_of(self.peer()?.args(clean.split_whitespace()));
-        let json = looked?;
-        cleaned?;
-        fs::remove_dir_all(&folder).map_err(|error| error.to_string())?;
+        let mut command = self.app(app, setting)?;
+        let Setting { folder, .. } = setting;
+        let mut watcher = Watcher::ready(self.peer()?.args(watch.split_whitespace()))?;
+        let mut processes = Processes::default();
+        let json = processes.start(&mut command, (folder, "app.log")).and_then(|pid| {
+            watcher.tell(&format!("{pid},{broker}"))?;
+            watcher.json()
+        });
+        let (stopped, ended) = (processes.stop(), watcher.end());
+        let json = json.map_err(|error| format!("{error}; see {}", folder.display()))?;
+        stopped.and(ended)?;
+        fs::remove_dir_all(folder).map_err(|error| error.to_string())?;
         Ok(json)
     }
 
     /// Our topologies and probes in Java, compiled when they are first needed.
-    fn peer(&mut self) -> Result<Command, String> {
+    pub(super) fn peer(&mut self) -> Result<Command, String> {
         if self.classes.is_none() {
             let classes = self.brokers.home.join("classes");
             fs::create_dir_all(&classes).map_err(|error| error.to_string())?;
@@ -252,60 +299,8 @@ impl Bench {
     }
 }
 
-/// Starts a program that looks, then what it looks at, whose process it is told with the broker's;
-/// ends that when the program has seen enough.
-fn beside_watcher(
-    watch: &mut Command,
-    begin: impl FnOnce() -> Result<(Child, u32), String>,
-) -> Result<Json, String> {
-    let watch = watch.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-    let mut watch = watch.map_err(|error| format!("java cannot be started: {error}"))?;
-    let mut printed = BufReader::new(watch.stdout.take().ok_or("its output is not read")?).lines();
-    let mut line = || printed.next().and_then(Result::ok).ok_or("it has measured nothing");
-    let began = line().map_err(str::to_owned).and_then(|_| begin());
-    let result = began.and_then(|(mut app, broker)| {
-        let pids = format!("{},{broker}\n", app.id());
-        let input = watch.stdin.as_mut().ok_or("its input is not there");
-        let told = input
-            .map_err(str::to_owned)
-            .and_then(|input| input.write_all(pids.as_bytes()).map_err(|error| error.to_string()));
-        let json = told.and_then(|()| Json::parse(&line()?));
-        broker::stop(&mut app).and(json)
-    });
-    // Without its input it ends by itself.
-    drop(watch.stdin.take());
-    watch.wait().map_err(|error| error.to_string())?;
-    result
-}
-
-/// The same work as the topologies of the peer, with every update going out.
-fn pipeline_file((task, delivery): (&str, &str), (input, name): (&str, &str)) -> String {
-    let fields = match task {
-        "filter" => ", where: value > 500",
-        "sum" => ", field: value, add: 1.5",
-        "average" => ", value: value, window: 10s, emit: update",
-        _ => "",
-    };
-    format!(
-        "version: 1\n\
-         name: {name}\n\
-         partitions: 4\n\
-         runtime: {{ parallelism: 1, delivery: {delivery} }}\n\
-         source: {{ topic: {input}, group: {name}, max_out_of_order: 0s }}\n\
-         tasks:\n  - {{ id: work, type: {task}{fields}, to: sink }}\n\
-         sink: {{ kafka: {{ topic: {name}-out }} }}\n"
-    )
-}
-
-fn started(command: &mut Command, folder: &Path) -> Result<Child, String> {
-    let log = fs::File::create(folder.join("app.log")).map_err(|error| error.to_string())?;
-    let errors = log.try_clone().map_err(|error| error.to_string())?;
-    let child = command.stdout(Stdio::from(log)).stderr(errors).spawn();
-    child.map_err(|error| format!("the pipeline cannot be started: {error}"))
-}
-
 /// Runs a program whose last line is JSON.
-fn json_of(command: &mut Command) -> Result<Json, String> {
+pub(super) fn json_of(command: &mut Command) -> Result<Json, String> {
     let printed = workspace::output_of(command)?;
     Json::parse(printed.trim().lines().last().unwrap_or_default())
 }
@@ -314,7 +309,8 @@ fn address(bootstrap: &str) -> Result<SocketAddr, String> {
     bootstrap.parse().map_err(|error| format!("{bootstrap}: {error}"))
 }
 
-fn wait_until_it_listens(bootstrap: &str) -> Result<(), String> {
+/// Waits until somebody listens there.
+pub(super) fn wait_until_it_listens(bootstrap: &str) -> Result<(), String> {
     const POLL_INTERVAL: Duration = Duration::from_millis(20);
     let address = address(bootstrap)?;
     let begin = Instant::now();
@@ -327,11 +323,13 @@ fn wait_until_it_listens(bootstrap: &str) -> Result<(), String> {
     Err(format!("nobody listens on {bootstrap}"))
 }
 
-fn told<const N: usize>(figures: [(&'static str, Option<f64>); N]) -> Values {
+/// The figures that there are.
+pub(super) fn told<const N: usize>(figures: [(&'static str, Option<f64>); N]) -> Values {
     figures.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-fn real(json: &Json, name: &str) -> Option<f64> {
+/// A number of a document.
+pub(super) fn real(json: &Json, name: &str) -> Option<f64> {
     match json.at(name) {
         Json::Number(text) => text.parse().ok(),
         _ => None,
@@ -339,7 +337,7 @@ fn real(json: &Json, name: &str) -> Option<f64> {
 }
 
 /// Memory of a process that is in use, in megabytes of a million bytes.
-fn resident_mb(pid: u32) -> Result<f64, String> {
+pub(super) fn resident_mb(pid: u32) -> Result<f64, String> {
     let path = format!("/proc/{pid}/status");
     let status = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
     resident_kb(&status).map(|kb| kb * 1_024.0 / 1e6).ok_or_else(|| format!("{path} has no VmRSS"))
@@ -359,13 +357,6 @@ mod tests {
         assert_eq!(resident_kb("Name:\tx\nVmRSS:\t    2048 kB\n"), Some(2048.0));
         assert_eq!(resident_kb("Name:\tx\n"), None);
         assert!(resident_mb(std::process::id()).is_ok_and(|mb| mb > 0.1));
-    }
-
-    #[test]
-    fn a_pipeline_reads_its_own_group() {
-        let text = pipeline_file(("average", "exactly_once"), ("in", "one"));
-        assert!(text.contains("source: { topic: in, group: one,"), "{text}");
-        assert!(text.contains("type: average, value: value, window: 10s, emit: update, to: sink"));
     }
 
     #[test]
