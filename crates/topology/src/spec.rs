@@ -7,6 +7,7 @@
 //! to editors by a schema that is made of the readers' tables.
 
 mod cases;
+mod difference;
 mod echo;
 mod edges;
 mod errors;
@@ -26,6 +27,7 @@ mod wording;
 use std::collections::BTreeMap;
 
 pub use crate::timestamp::{timestamp_ms, timestamp_text, write_timestamp};
+pub use difference::difference;
 pub use echo::echo;
 pub use schema::{SCHEMA_ID, schema, schema_line};
 pub use skeleton::Skeleton;

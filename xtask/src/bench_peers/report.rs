@@ -120,9 +120,9 @@ pub(super) fn page(outcomes: &[(Row, Outcome)]) -> String {
         let Outcome::Measured { ours, theirs } = outcome else { continue };
         let lines = row.checks.iter().filter_map(|check| line(check, ours, theirs));
         for (at, line) in lines.enumerate() {
-            let name = if at == 0 { row.name } else { "" };
+            let name = if at == 0 { format!("{} ", row.name) } else { String::new() };
             let theirs = line.theirs.map_or_else(String::new, people);
-            text += &format!("| {name} | {} | {} | {theirs} |", line.figure, people(line.ours));
+            text += &format!("| {name}| {} | {} | {theirs} |", line.figure, people(line.ours));
             // Where our own figure alone counts a ratio says nothing.
             let is_own = line.target.ends_with(|last: char| last.is_ascii_digit());
             let shown = line.ratio().filter(|_| !is_own).map_or_else(String::new, times);
@@ -276,7 +276,7 @@ mod tests {
         let text = page(&outcomes());
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[2], "| produce-100 | records/s | 20.0 | 10.0 | 2.00x | >= 1x |");
-        assert_eq!(lines[3], "|  | cpu s/M | 0.90 | 1.00 | **0.90x** | <= 0.7x |");
+        assert_eq!(lines[3], "| | cpu s/M | 0.90 | 1.00 | **0.90x** | <= 0.7x |");
         assert_eq!(lines.len(), 4, "{text}");
         assert_eq!((people(1_234_567.8), people(999.0)), ("1,234,568".into(), "999".into()));
         assert_eq!((people(0.456), people(12.34)), ("0.46".into(), "12.3".into()));

@@ -52,7 +52,9 @@ impl Bench {
         }
         let (bootstrap, _) = self.place(side)?;
         let words = format!("keys bootstrap={bootstrap} in={input} records={records} keys={keys}");
-        json_of(self.peer()?.args(words.split_whitespace())).map(drop)
+        json_of(self.peer()?.args(words.split_whitespace()))?;
+        self.loaded(side, input);
+        Ok(())
     }
 
     /// Records per second through `count` with more keys than memory holds.
@@ -91,6 +93,7 @@ impl Bench {
                  out={RESTORE_NAME}-out"
             );
             self.beside((app, broker), setting, &watch)?;
+            self.loaded(side, RESTORE_NAME);
         }
         let first = format!(
             "first bootstrap={bootstrap} in={RESTORE_INPUT} out={RESTORE_NAME}-out \

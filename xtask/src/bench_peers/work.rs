@@ -168,13 +168,14 @@ impl Bench {
         values
     }
 
-    /// Whether something was loaded into the broker of a side; it counts as loaded from now on.
-    pub(super) fn has_loaded(&mut self, side: Side, what: &'static str) -> bool {
-        let has_loaded = self.loaded.contains(&(side, what));
-        if !has_loaded {
-            self.loaded.push((side, what));
-        }
-        has_loaded
+    /// Whether something lies in the broker of a side.
+    pub(super) fn has_loaded(&self, side: Side, what: &'static str) -> bool {
+        self.loaded.contains(&(side, what))
+    }
+
+    /// Remembers that something lies there now.
+    pub(super) fn loaded(&mut self, side: Side, what: &'static str) {
+        self.loaded.push((side, what));
     }
 
     /// Where the files of a pipeline lie.
@@ -188,6 +189,7 @@ impl Bench {
         if !self.has_loaded(side, PIPELINE_INPUT) {
             let words = format!("load bootstrap={bootstrap} in={PIPELINE_INPUT} records={all}");
             json_of(self.peer()?.args(words.split_whitespace()))?;
+            self.loaded(side, PIPELINE_INPUT);
         }
         let name = format!("peers-{}-{}", app.task, self.count);
         let folder = self.folder_of(&name);

@@ -80,7 +80,14 @@ fn an_applied_change_keeps_what_tasks_remember_and_where_they_are() {
         "  - { id: copy, type: forward, to: copied }\nsinks:\n  copied: { kafka: { topic: copies } }\n",
     );
     let told = log.ok(&["pipeline", "apply", &file(&log, &more), "--dry-run"]);
-    assert_eq!(told, "would: replaces the file of counts\n");
+    let expected = "\
+would: replaces the file of counts
++ copied: { kafka: { topic: copies } }
++ task seen: ttl: 30d
++ task copy: forward
+the state of seen goes on
+";
+    assert_eq!(told, expected);
     log.ok(&["pipeline", "apply", &file(&log, &more)]);
     log.feed(&["produce", "in", "-k", "a"], "{\"n\":3}\n");
     log.ok(&["consume", "copies", "-o", "start", "-n", "1"]);

@@ -32,7 +32,7 @@ use topology::spec::Form;
 use tracing::{info, warn};
 
 use super::hand_out;
-use super::prepare::{self, PrepareError};
+use super::prepare::{self, PrepareError, Prepared};
 use super::register::{self, Found};
 use crate::engine::{Claimant, EngineError};
 
@@ -392,13 +392,21 @@ impl Candidate {
             Err(error) => return Ok((None, refused(&error))),
         };
         let job = Job { files, variables, ..prepared.job };
-        let mut notes: Vec<String> = prepared.changes.iter().map(ToString::to_string).collect();
-        let is_known = leader.catalogue().jobs.contains_key(&job.name);
-        let verb = if is_known { "replaces the file of" } else { "is a new pipeline:" };
-        notes.insert(
-            0,
-            format!("{} {verb} {}", if is_dry { "would:" } else { "applied:" }, job.name),
-        );
+        let prepared = Prepared { job, ..prepared };
+        let (name, when) = (&prepared.job.name, if is_dry { "would:" } else { "applied:" });
+        let notes = match leader.catalogue().jobs.get(name) {
+            Some(before) => {
+                let mut notes = vec![format!("{when} replaces the file of {name}")];
+                notes.extend(prepare::difference(before, &prepared));
+                notes
+            }
+            None => {
+                let mut notes = vec![format!("{when} is a new pipeline: {name}")];
+                notes.extend(prepared.changes.iter().map(ToString::to_string));
+                notes
+            }
+        };
+        let job = prepared.job;
         if is_dry {
             return Ok((None, Reply::Done { notes }));
         }

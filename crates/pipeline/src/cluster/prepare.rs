@@ -8,7 +8,7 @@ use coordination::catalogue::{FORMAT, Goal, Job};
 use topology::diagnose::{Look, Paint, Sources, render};
 use topology::lint;
 use topology::plan::{Change, Outline, Plan, compare};
-use topology::spec::{Delivery, Form};
+use topology::spec::{Delivery, Form, Spec};
 
 use crate::engine::EngineError;
 use crate::engine::ledger::Ledger;
@@ -43,14 +43,11 @@ impl fmt::Display for PrepareError {
 
 impl std::error::Error for PrepareError {}
 
-/// The plan of a pipeline's files.
-///
-/// # Errors
-/// [`PrepareError::File`], [`PrepareError::Unsupported`].
-pub fn read(
+/// A pipeline's files, as they are understood here.
+fn spec(
     files: &[(String, String)],
     variables: &BTreeMap<String, String>,
-) -> Result<Plan, PrepareError> {
+) -> Result<Spec, PrepareError> {
     let mut sources = Sources::new();
     for (name, text) in files {
         sources.add(name, text);
@@ -59,7 +56,37 @@ pub fn read(
     let loaded = loaded.map_err(|diagnostics| PrepareError::File {
         told: render(&diagnostics, &sources, Look::Plain, Paint::Off),
     })?;
-    let plan = Plan::of(&loaded.spec);
+    Ok(loaded.spec)
+}
+
+/// What differs between the files of a job and those that replace them, and whose state goes on.
+pub(super) fn difference(before: &Job, prepared: &Prepared) -> Vec<String> {
+    let after = &prepared.job;
+    let mut told =
+        match (spec(&before.files, &before.variables), spec(&after.files, &after.variables)) {
+            (Ok(before), Ok(after)) => topology::spec::difference(&before, &after),
+            // What an older version has taken need not be understood any more.
+            _ => Vec::new(),
+        };
+    told.extend(prepared.changes.iter().map(ToString::to_string));
+    if told.is_empty() {
+        told.push("it means the same as the file before".to_owned());
+    }
+    if !prepared.kept.is_empty() {
+        told.push(format!("the state of {} goes on", prepared.kept.join(", ")));
+    }
+    told
+}
+
+/// The plan of a pipeline's files.
+///
+/// # Errors
+/// [`PrepareError::File`], [`PrepareError::Unsupported`].
+pub fn read(
+    files: &[(String, String)],
+    variables: &BTreeMap<String, String>,
+) -> Result<Plan, PrepareError> {
+    let plan = Plan::of(&spec(files, variables)?);
     if let Some(gateway) = plan.gateways.first() {
         let what =
             format!("gateways such as `{}`: let `millstream run` feed a topic", gateway.name);
@@ -78,6 +105,8 @@ pub fn read(
 pub(crate) struct Prepared {
     pub(crate) job: Job,
     pub(crate) changes: Vec<Change>,
+    /// Tasks whose state is gone on with.
+    pub(crate) kept: Vec<String>,
 }
 
 /// Makes the topics of a plan, unless it is dry, and checks that stored state fits.
@@ -106,7 +135,10 @@ pub(crate) async fn admit(
     };
     let (counts, ledger) = admitted.await.map_err(PrepareError::Engine)?;
     let before = ledger.newest.and_then(|claim| Outline::parse(&claim.outline).ok());
-    let changes = before.map(|before| compare(&before, &Outline::of(plan))).unwrap_or_default();
+    let after = Outline::of(plan);
+    let before = before.unwrap_or_default();
+    let changes = if before == Outline::default() { Vec::new() } else { compare(&before, &after) };
+    let kept = after.stores.into_keys().filter(|task| before.stores.contains_key(task)).collect();
     let stages: Vec<i32> =
         (0..plan.stages.len()).map(|stage| tasks_of(plan, stage, &counts)).collect();
     let job = Job {
@@ -125,7 +157,7 @@ pub(crate) async fn admit(
         is_transactional: plan.delivery == Delivery::ExactlyOnce,
         note: None,
     };
-    Ok(Prepared { job, changes })
+    Ok(Prepared { job, changes, kept })
 }
 
 /// The slots that a job wants.
