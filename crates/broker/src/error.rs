@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use commitlog::ReadError;
+use commitlog::{AppendError, ReadError};
 use protocol::record::RecordError;
 use protocol::wire::DecodeError;
 
@@ -53,6 +53,21 @@ pub enum Error {
         /// Where it ends.
         offset: i64,
     },
+    /// A log of the coordinators cannot be read to its end, so that what belongs elsewhere cannot
+    /// be moved there.
+    RelocationRead {
+        /// `<topic>-<partition>`.
+        log: String,
+        /// What was met.
+        reason: String,
+    },
+    /// What belongs into this log of the coordinators cannot be moved there.
+    RelocationWrite {
+        /// `<topic>-<partition>`.
+        log: String,
+        /// What the log says to it.
+        cause: AppendError,
+    },
     /// The flusher ended while the broker was starting.
     Ended,
 }
@@ -81,6 +96,12 @@ impl fmt::Display for Error {
             Self::MetadataEnd { offset } => {
                 write!(f, "the metadata log ends at offset {offset}, before its end")
             }
+            Self::RelocationRead { log, reason } => {
+                write!(f, "{log} cannot be read to bring it to the present format: {reason}")
+            }
+            Self::RelocationWrite { log, cause } => {
+                write!(f, "{log} cannot be brought to the present format: {cause}")
+            }
             Self::Ended => f.write_str("the log ended while the broker was starting"),
         }
     }
@@ -89,7 +110,11 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::FolderInUse { .. } | Self::MetadataEnd { .. } | Self::Ended => None,
+            Self::FolderInUse { .. }
+            | Self::MetadataEnd { .. }
+            | Self::RelocationRead { .. }
+            | Self::Ended => None,
+            Self::RelocationWrite { cause, .. } => Some(cause),
             Self::Folder { cause, .. } | Self::Listen { cause, .. } | Self::Thread(cause) => {
                 Some(cause)
             }

@@ -27,6 +27,7 @@ pub mod limits;
 mod metadata;
 pub mod options;
 mod partition;
+mod relocation;
 mod running;
 mod store;
 mod sweeper;

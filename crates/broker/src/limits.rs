@@ -74,6 +74,10 @@ pub const COORDINATOR_LOAD_BYTES_MAX: usize = 4 << 20;
 /// Bytes that a batch of a coordinator's topic may hold once it is decompressed.
 pub const COORDINATOR_BATCH_BYTES_MAX: usize = 64 << 20;
 
+/// Bytes of records in a batch by which a start moves what the coordinators keep elsewhere: small
+/// beside the log's largest batch, large beside what a record costs.
+pub const RELOCATION_BATCH_BYTES_MAX: usize = 1 << 20;
+
 /// Pause before a transaction marker that could not be written is tried again, in milliseconds.
 pub const MARKER_RETRY_MS: u64 = 100;
 

@@ -34,7 +34,7 @@ use crate::traffic::Traffic;
 use crate::transaction::service::{Surroundings, Transactions};
 use crate::view::BrokerView;
 use crate::watch::Watches;
-use crate::{group, transaction};
+use crate::{group, relocation, transaction};
 
 /// A broker that runs. Dropping it without [`Running::stop`] leaves it running until its executor
 /// ends, and then means the same as kill -9.
@@ -79,6 +79,7 @@ impl Running {
             rng: Arc::clone(&world.rng),
         };
         let metadata = service::start(&options, parts, &report.logs).await?;
+        relocation::run(&partitions, world.clock.as_ref(), report.raise_from).await?;
         let (groups, transactions, coordinators) =
             start_coordinators(&options, &metadata, &partitions, &world.clock, &end);
         let upkeep = upkeep(Arc::clone(&partitions), options.maintenance_interval_ms, end.clone());

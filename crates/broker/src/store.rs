@@ -223,6 +223,20 @@ impl Store {
         self.append(nobody, append).await != Err(AppendError::Closed)
     }
 
+    /// Notes that the folder's records have the present format.
+    ///
+    /// # Errors
+    /// The disk's; `None` when the flusher has ended.
+    pub(crate) async fn raised(&self) -> Result<(), Option<commitlog::Error>> {
+        let make = || {
+            let (reply, answer) = channel::reply();
+            let then = Box::new(move |result| drop(reply.send(result)));
+            (Command::Raised { then }, answer)
+        };
+        let answer = self.put(make).await.map_err(|_| None)?;
+        answer.await.map_err(|_| None)?.map_err(Some)
+    }
+
     /// Flushes everything and ends the flusher.
     ///
     /// # Errors

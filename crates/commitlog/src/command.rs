@@ -119,6 +119,12 @@ pub enum Command {
     Maintain,
     /// Puts a cleaned segment in place; sent by a [`crate::CleanJob`].
     Cleaned(Cleaned),
+    /// The records have the present format: what [`crate::Report::raise_from`] told is over. All
+    /// that was written for it must be durable before this is sent.
+    Raised {
+        /// The answer, once it is on disk.
+        then: Then<Result<(), Error>>,
+    },
     /// Flushes everything and leaves the mark of a clean end.
     Close {
         /// The answer.
@@ -148,6 +154,7 @@ impl fmt::Debug for Command {
             Self::Remove { .. } => "Remove",
             Self::Maintain => "Maintain",
             Self::Cleaned(_) => "Cleaned",
+            Self::Raised { .. } => "Raised",
             Self::Close { .. } => "Close",
         };
         f.write_str(name)

@@ -60,6 +60,10 @@ pub trait LogEvents: Send + Sync {
 pub struct Report {
     /// Whose folder it is.
     pub identity: Identity,
+    /// The older format that the records still have. Whoever knows what they mean brings them up,
+    /// and then sends [`Command::Raised`]; until then every start finds this again. None for a
+    /// folder that is new, raised, or Kafka's.
+    pub raise_from: Option<u32>,
     /// Whether the last end was a clean one.
     pub was_clean: bool,
     /// The logs in the folder, by name.
@@ -91,6 +95,7 @@ pub enum Turn {
 /// Owns every log of a folder; works on one thread at a time.
 pub struct Flusher {
     env: Env,
+    identity: Identity,
     queue: Arc<Shared>,
     events: Arc<dyn LogEvents>,
     logs: Vec<Option<Log>>,
@@ -139,7 +144,7 @@ impl Flusher {
         let disk = &*options.disk;
         let root = options.dir.clone();
         make_folder(disk, &root)?;
-        let identity = meta::open_identity(&options)?;
+        let (identity, raise_from) = meta::open_identity(&options)?;
         let clean_path = root.join(format::CLEAN_FILE);
         let was_clean = disk.exists(&clean_path);
         let offsets = |name| checkpoint::load_offsets(disk, &root.join(name));
@@ -157,6 +162,7 @@ impl Flusher {
         let checkpoint_due_ms = env.clock.steady_ms() + CHECKPOINT_INTERVAL_MS;
         let mut flusher = Self {
             env,
+            identity,
             queue: shared,
             events,
             logs: Vec::new(),
@@ -191,7 +197,7 @@ impl Flusher {
         // Gone before anything is written: the next end counts only when it says so itself.
         disk.remove_file(&clean_path).map_err(Error::io("remove", &clean_path))?;
         disk.sync_dir(&root).map_err(Error::io("flush", &root))?;
-        Ok((flusher, queue, Report { identity, was_clean, logs, cuts }))
+        Ok((flusher, queue, Report { identity, raise_from, was_clean, logs, cuts }))
     }
 
     /// Lists the logs; recovers them after a crash.
@@ -315,6 +321,9 @@ impl Flusher {
             Command::Remove { id } => self.remove(id),
             Command::Maintain => self.maintain(),
             Command::Cleaned(cleaned) => self.put_cleaned(cleaned),
+            Command::Raised { then } => {
+                then(meta::store_raised(&*self.env.disk, &self.env.root, self.identity));
+            }
             Command::Close { .. } => unreachable!("the round ends at a close"),
         }
     }
@@ -642,6 +651,7 @@ fn refuse(command: Command) {
         Command::Append { then, .. } => then(Err(AppendError::Closed)),
         Command::Open { name, then, .. } => then(Err(Error::Failed { name })),
         Command::Close { then } => answer_closed(then),
+        Command::Raised { then } => then(Err(Error::Failed { name: format::META_FILE.to_owned() })),
         Command::Truncate { .. }
         | Command::AdvanceLogStart { .. }
         | Command::Configure { .. }

@@ -7,7 +7,7 @@ use base::disk::{DirEntry, Disk};
 use crate::error::Error;
 
 /// Version of the whole layout. Raised when an older program could misread a folder.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 pub(crate) const META_FILE: &str = "meta.properties";
 pub(crate) const CLEAN_FILE: &str = ".kafka_cleanshutdown";
@@ -82,14 +82,14 @@ mod tests {
     use super::*;
 
     /// CRC-32C of LAYOUT.md at each format version.
-    const LAYOUT_CHECKSUM: u32 = 1_594_115_796;
+    const LAYOUT_CHECKSUM: u32 = 2_878_696_413;
 
     #[test]
     fn the_layout_is_locked() {
         let found = protocol::record::checksum(include_bytes!("../LAYOUT.md"));
         assert_eq!(
             (FORMAT_VERSION, found),
-            (2, LAYOUT_CHECKSUM),
+            (3, LAYOUT_CHECKSUM),
             "LAYOUT.md changed: does an older program misread the folder? If so raise \
              FORMAT_VERSION; then put the new checksum here"
         );

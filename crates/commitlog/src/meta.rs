@@ -12,6 +12,12 @@ use crate::options::StoreOptions;
 /// Kafka's version of `meta.properties`.
 const META_VERSION: &str = "1";
 
+/// The version of the layout; a folder that Kafka wrote has no such line.
+const FORMAT_KEY: &str = "millstream.format";
+
+/// The version that the records still have while a start raises them.
+const FROM_KEY: &str = "millstream.format.from";
+
 /// Whose folder it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
@@ -23,47 +29,71 @@ pub struct Identity {
     pub directory_id: Uuid,
 }
 
-/// Reads the folder's identity, or writes the one of the options into a new folder.
-pub(crate) fn open_identity(options: &StoreOptions) -> Result<Identity, Error> {
+/// What a folder says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Meta {
+    identity: Identity,
+    /// The format of an older Millstream that the records still have.
+    from: Option<u32>,
+}
+
+/// Reads the folder's identity, or writes the one of the options into a new folder; and the older
+/// format that its records still have, if they do.
+pub(crate) fn open_identity(options: &StoreOptions) -> Result<(Identity, Option<u32>), Error> {
     let path = options.dir.join(format::META_FILE);
     let disk = &*options.disk;
     if disk.exists(&path) {
-        let (identity, format) = load_identity(disk, &path)?;
-        if format < FORMAT_VERSION {
-            // From now on an older program would overlook what lies in the folder.
-            store_identity(disk, &path, &identity)?;
+        let (meta, format) = load_meta(disk, &path)?;
+        if format != Some(FORMAT_VERSION) {
+            // From now on an older program would misread what lies in the folder.
+            store_meta(disk, &path, &meta)?;
         }
-        return Ok(identity);
+        return Ok((meta.identity, meta.from));
     }
     let identity = Identity {
         cluster_id: options.cluster_id,
         node_id: options.node_id,
         directory_id: options.directory_id,
     };
-    store_identity(disk, &path, &identity)?;
-    Ok(identity)
+    store_meta(disk, &path, &Meta { identity, from: None })?;
+    Ok((identity, None))
 }
 
-fn store_identity(disk: &dyn Disk, path: &Path, identity: &Identity) -> Result<(), Error> {
-    let text = format!(
+/// Notes that the records have the present format as well.
+pub(crate) fn store_raised(disk: &dyn Disk, root: &Path, identity: Identity) -> Result<(), Error> {
+    store_meta(disk, &root.join(format::META_FILE), &Meta { identity, from: None })
+}
+
+fn store_meta(disk: &dyn Disk, path: &Path, meta: &Meta) -> Result<(), Error> {
+    let Meta { identity, from } = meta;
+    let mut text = format!(
         "version={META_VERSION}\ncluster.id={}\nnode.id={}\ndirectory.id={}\n\
-         millstream.format={FORMAT_VERSION}\n",
+         {FORMAT_KEY}={FORMAT_VERSION}\n",
         identity.cluster_id, identity.node_id, identity.directory_id
     );
+    if let Some(from) = from {
+        text.push_str(&format!("{FROM_KEY}={from}\n"));
+    }
     disk.replace(path, text.as_bytes()).map_err(Error::io("replace", path))
 }
 
-/// Whose folder it is, and the version of its layout.
-fn load_identity(disk: &dyn Disk, path: &Path) -> Result<(Identity, u32), Error> {
+/// What the folder says of itself, and the version of its layout; none when Kafka wrote it.
+fn load_meta(disk: &dyn Disk, path: &Path) -> Result<(Meta, Option<u32>), Error> {
     let text = read_text(disk, path)?;
     let damaged = |what| Error::Damaged { path: path.to_path_buf(), what };
     let value = |key: &str| find(&text, key, '=');
-    // A folder that Kafka wrote has no such line, and the layout of version 1 is Kafka's.
-    let found = value("millstream.format").unwrap_or("1");
-    let found: u32 = found.parse().map_err(|_| damaged("the format version is no number"))?;
-    if found > FORMAT_VERSION {
+    let number = |key| {
+        let parse = |text: &str| text.parse::<u32>();
+        value(key).map(parse).transpose().map_err(|_| damaged("the format version is no number"))
+    };
+    let format = number(FORMAT_KEY)?;
+    if let Some(found) = format.filter(|found| *found > FORMAT_VERSION) {
         return Err(Error::NewerFormat { found, known: FORMAT_VERSION });
     }
+    let from = match format {
+        Some(FORMAT_VERSION) => number(FROM_KEY)?,
+        older => older,
+    };
     let uuid = |key| value(key).and_then(|text| text.parse::<Uuid>().ok());
     let identity = Identity {
         cluster_id: uuid("cluster.id").ok_or_else(|| damaged("no cluster.id"))?,
@@ -72,7 +102,7 @@ fn load_identity(disk: &dyn Disk, path: &Path) -> Result<(Identity, u32), Error>
             .ok_or_else(|| damaged("no node.id"))?,
         directory_id: uuid("directory.id").unwrap_or(Uuid::ZERO),
     };
-    Ok((identity, found))
+    Ok((Meta { identity, from }, format))
 }
 
 /// Writes a log's topic id into its folder. A torn file reads as none and is written again, so

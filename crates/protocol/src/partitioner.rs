@@ -1,7 +1,8 @@
-//! Which partition a key belongs to, exactly as Kafka's Java client decides it.
+//! Which partition a key belongs to, exactly as Kafka decides it.
 //!
 //! Every producer of a topic must agree, or the records of one key would lie in two partitions
-//! and lose their order. So this is Java's murmur2 with Java's seed, bit for bit.
+//! and lose their order. So this is Java's murmur2 with Java's seed, bit for bit. Names of groups
+//! and transactional ids have a rule of their own, by which tools find them.
 
 use base::cast;
 
@@ -51,6 +52,20 @@ pub fn partition_for_key(key: &[u8], partitions: i32) -> i32 {
     to_positive(murmur2(key)) % partitions
 }
 
+/// The partition of `__consumer_offsets` that keeps a group, or of `__transaction_state` that
+/// keeps a transactional id, from 0: Java's `hashCode` of the name without its minus sign, where
+/// the one number that has no counterpart counts as 0 (Kafka's `Utils.abs`).
+///
+/// # Panics
+/// When `partitions` is not positive: a topic has at least one.
+#[must_use]
+pub fn partition_for_name(name: &str, partitions: i32) -> i32 {
+    assert!(partitions > 0, "a topic has at least one partition");
+    let step = |hash: i32, unit: u16| hash.wrapping_mul(31).wrapping_add(i32::from(unit));
+    let hash = name.encode_utf16().fold(0, step);
+    hash.checked_abs().unwrap_or(0) % partitions
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +82,31 @@ mod tests {
         ];
         for (key, hash) in cases {
             assert_eq!(murmur2(key), hash, "{}", String::from_utf8_lossy(key));
+        }
+    }
+
+    /// What `Utils.abs(name.hashCode()) % partitions` of Kafka 4.3 gives for 50 and 7 partitions.
+    #[test]
+    fn names_lie_where_kafka_puts_them() {
+        let cases = [
+            ("", 0, 0),
+            ("a", 47, 6),
+            ("console-consumer-1", 24, 2),
+            ("gr\u{fc}\u{df}e", 23, 4),
+            ("\u{1f600}", 49, 2),
+            // Negative hashes.
+            ("orders", 31, 2),
+            ("billing", 9, 6),
+            ("my-group", 12, 1),
+            ("pipeline-0", 25, 3),
+            ("machine-health", 34, 0),
+            ("counts", 48, 4),
+            // The hash is -2147483648.
+            ("polygenelubricants", 0, 0),
+        ];
+        for (name, of_50, of_7) in cases {
+            let found = (partition_for_name(name, 50), partition_for_name(name, 7));
+            assert_eq!(found, (of_50, of_7), "{name}");
         }
     }
 

@@ -11,15 +11,22 @@ impl Machine {
     /// Takes over one record of a batch, in the order of the log. Within a transaction
     /// (`producer_id`) an offset waits for its marker.
     ///
-    /// Records that cannot be read are passed over: they were not written by this coordinator.
+    /// Records that cannot be read are passed over: they were not written by this coordinator. So
+    /// are those of groups that belong to another partition of the topic than `at`, where they
+    /// came from: a start has moved them from there, and they wait for the cleaner.
     pub(crate) fn load(
         &mut self,
         now: Now,
-        producer_id: Option<i64>,
+        (at, producer_id): (i32, Option<i64>),
         key: &Bytes,
         value: Option<&Bytes>,
     ) {
-        match understand(key, value) {
+        let said = understand(key, value);
+        let group = said.as_ref().ok().and_then(Said::group);
+        if group.is_some_and(|group| self.partition_of(group) != at) {
+            return;
+        }
+        match said {
             Ok(Said::Offset { group, topic, partition, value }) => {
                 let place = (topic, partition);
                 let offsets = &mut self.loaded_group(now, &group).offsets;

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use protocol::error_code::ErrorCode;
+use protocol::partitioner::partition_for_name;
 use protocol::record::ProducerIdentity;
 
 use super::classic::Group;
@@ -190,7 +191,12 @@ impl Machine {
 
     /// The partition of `__consumer_offsets` that holds a group.
     pub(crate) fn partition_of(&self, group: &str) -> i32 {
-        super::partition_for(group, self.settings.partitions)
+        partition_for_name(group, self.settings.partitions)
+    }
+
+    /// Tells how many partitions `__consumer_offsets` has; before it is made, the settings do.
+    pub(crate) fn set_partitions(&mut self, count: i32) {
+        self.settings.partitions = count;
     }
 
     /// Asks for a write and remembers what follows it.

@@ -202,7 +202,8 @@ impl Script {
     fn restarted(&self) -> Self {
         let mut machine = Machine::new(SETTINGS);
         for (producer_id, record) in &self.written {
-            machine.load(self.now, *producer_id, &record.key, record.value.as_ref());
+            let from = (machine.partition_of("g"), *producer_id);
+            machine.load(self.now, from, &record.key, record.value.as_ref());
         }
         machine.loaded();
         Self::over(machine)

@@ -40,6 +40,16 @@ pub(crate) enum Said {
     Other,
 }
 
+impl Said {
+    /// The group that it is about, if this coordinator keeps it.
+    pub(crate) fn group(&self) -> Option<&str> {
+        match self {
+            Self::Offset { group, .. } | Self::Group { group, .. } => Some(group),
+            Self::Other => None,
+        }
+    }
+}
+
 fn write(prefix: i16, version: i16, message: &impl Message) -> Bytes {
     let mut writer = Writer::new();
     writer.int16(prefix);

@@ -102,6 +102,7 @@ impl Service {
     /// Takes over what `__consumer_offsets` holds; to be called before [`Service::run`].
     pub(crate) fn load(&mut self) {
         let count = self.partitions.partition_count(OFFSETS_TOPIC).unwrap_or(0);
+        self.count_partitions();
         let now = now(self.clock.as_ref());
         for partition in 0..count {
             let Ok(reader) = self.partitions.reader(OFFSETS_TOPIC, partition) else {
@@ -139,6 +140,14 @@ impl Service {
         }
     }
 
+    /// Who made the topic has said how many partitions it has, which need not be this broker's
+    /// option; requests that wait for the topic to be made come after it.
+    fn count_partitions(&mut self) {
+        if let Some(count) = self.partitions.partition_count(OFFSETS_TOPIC) {
+            self.machine.set_partitions(count);
+        }
+    }
+
     fn accept(&mut self, message: Message) {
         match message {
             Message::Call(Call(event), reply) => {
@@ -152,6 +161,7 @@ impl Service {
     fn step(&mut self, event: Event) {
         let mut effects = Vec::new();
         let now = now(self.clock.as_ref());
+        self.count_partitions();
         self.machine.step(now, event, &mut effects);
         for effect in effects {
             match effect {
@@ -188,6 +198,6 @@ fn load_batch(machine: &mut Machine, now: Now, partition: i32, batch: &Batch) {
     }
     let producer_id = header.is_transactional().then_some(header.producer_id);
     coordinator::each_record(batch, |key, value| {
-        machine.load(now, producer_id, &key, value.as_ref());
+        machine.load(now, (partition, producer_id), &key, value.as_ref());
     });
 }

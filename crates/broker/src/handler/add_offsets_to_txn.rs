@@ -4,11 +4,11 @@
 
 use protocol::error_code::ErrorCode;
 use protocol::messages::add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
+use protocol::partitioner::partition_for_name;
 use protocol::record::ProducerIdentity;
 
 use super::init_producer_id::fenced_as;
 use crate::broker::Broker;
-use crate::group::partition_for;
 use crate::handler::Call;
 use crate::metadata::OFFSETS_TOPIC;
 use crate::transaction::machine::Add;
@@ -25,9 +25,8 @@ pub(crate) async fn handle(
 }
 
 async fn add(broker: &Broker, request: AddOffsetsToTxnRequest) -> Result<ErrorCode, ErrorCode> {
-    broker.metadata.ensure_internal(OFFSETS_TOPIC).await?;
-    let partitions = broker.options.offsets_topic_partitions;
-    let place = (OFFSETS_TOPIC.to_owned(), partition_for(&request.group_id, partitions));
+    let partitions = broker.metadata.ensure_internal(OFFSETS_TOPIC).await?;
+    let place = (OFFSETS_TOPIC.to_owned(), partition_for_name(&request.group_id, partitions));
     let add = Add {
         transactional_id: request.transactional_id,
         producer: ProducerIdentity { id: request.producer_id, epoch: request.producer_epoch },

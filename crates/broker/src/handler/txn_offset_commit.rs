@@ -8,13 +8,13 @@ use protocol::messages::txn_offset_commit::{
     TxnOffsetCommitRequest, TxnOffsetCommitRequestTopic, TxnOffsetCommitResponse,
     TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
 };
+use protocol::partitioner::partition_for_name;
 use protocol::record::ProducerIdentity;
 
 use super::init_producer_id::{abortable_as, fenced_as};
 use super::offset_commit::{Offered, committed, error_of, placed};
 use crate::broker::Broker;
 use crate::group::offsets::{Commit, Committed};
-use crate::group::partition_for;
 use crate::handler::Call;
 use crate::metadata::OFFSETS_TOPIC;
 use crate::transaction::machine::Add;
@@ -66,9 +66,8 @@ async fn admit(
     if request.group_id.is_empty() {
         return Err(ErrorCode::INVALID_GROUP_ID);
     }
-    broker.metadata.ensure_internal(OFFSETS_TOPIC).await?;
-    let partitions = broker.options.offsets_topic_partitions;
-    let place = (OFFSETS_TOPIC.to_owned(), partition_for(&request.group_id, partitions));
+    let partitions = broker.metadata.ensure_internal(OFFSETS_TOPIC).await?;
+    let place = (OFFSETS_TOPIC.to_owned(), partition_for_name(&request.group_id, partitions));
     let add = Add {
         transactional_id: request.transactional_id.clone(),
         producer,

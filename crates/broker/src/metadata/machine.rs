@@ -178,6 +178,11 @@ impl Machine {
     /// What `grow` would say, without adding anything.
     pub(crate) fn may_grow(&self, name: &str, count: i32) -> Result<(), Refusal> {
         let topic = self.known(name)?;
+        if topic.is_internal() {
+            // Groups and transactional ids would be looked for elsewhere than they are kept.
+            let message = format!("The number of partitions of {name} cannot change.");
+            return Err(Refusal::new(ErrorCode::INVALID_TOPIC_EXCEPTION, message));
+        }
         if count == topic.partitions {
             let message = format!("Topic already has {count} partition(s).");
             return Err(Refusal::new(ErrorCode::INVALID_PARTITIONS, message));
@@ -468,6 +473,17 @@ mod tests {
             matches!(&effects[1], MetadataEffect::Open { partitions, .. } if *partitions == (2..5))
         );
         assert_eq!(machine.partitions, 5);
+    }
+
+    #[test]
+    fn topics_that_keep_names_by_their_hash_do_not_grow() {
+        let mut machine = Machine::default();
+        for (id, name) in [(1, "__consumer_offsets"), (2, "__transaction_state")] {
+            run(&mut machine, create(name, id, 2)).unwrap();
+            let grow = MetadataEvent::AddPartitions { name: name.to_owned(), count: 3 };
+            let refused = run(&mut machine, grow).unwrap_err();
+            assert_eq!(refused, ErrorCode::INVALID_TOPIC_EXCEPTION, "{name}");
+        }
     }
 
     #[test]

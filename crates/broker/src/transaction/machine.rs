@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use protocol::error_code::ErrorCode;
+use protocol::partitioner::partition_for_name;
 use protocol::record::ProducerIdentity;
 
 use super::init::Init;
@@ -142,8 +143,23 @@ impl Machine {
         self.ids.is_empty()
     }
 
-    /// Takes over a stored transactional id, in the order of the log; `None` for a tombstone.
-    pub(crate) fn load(&mut self, transactional_id: String, stored: Option<Stored>) {
+    /// The partition of `__transaction_state` that holds a transactional id.
+    pub(crate) fn partition_of(&self, transactional_id: &str) -> i32 {
+        partition_for_name(transactional_id, self.settings.partitions)
+    }
+
+    /// Tells how many partitions `__transaction_state` has; before it is made, the settings do.
+    pub(crate) fn set_partitions(&mut self, count: i32) {
+        self.settings.partitions = count;
+    }
+
+    /// Takes over a transactional id that is stored in the partition `at`, in the order of the
+    /// log; `None` for a tombstone. One that belongs elsewhere is passed over: a start has moved
+    /// it from here, and it waits for the cleaner.
+    pub(crate) fn load(&mut self, at: i32, transactional_id: String, stored: Option<Stored>) {
+        if self.partition_of(&transactional_id) != at {
+            return;
+        }
         match stored {
             Some(stored) => self.txns.insert(transactional_id, Txn::new(stored)),
             None => drop(self.txns.remove(&transactional_id)),
@@ -213,7 +229,7 @@ impl Machine {
     /// Writes a change of state.
     pub(super) fn change(&mut self, id: &str, next: Stored, then: Then, effects: &mut Vec<Effect>) {
         let write = self.pending.add(Pending::Change { transactional_id: id.to_owned(), then });
-        let partition = crate::group::partition_for(id, self.settings.partitions);
+        let partition = self.partition_of(id);
         let record = TransactionRecord::new(id, Some(&next));
         effects.push(Effect::Append { partition, write, record });
         if let Some(txn) = self.txns.change(id) {
@@ -224,7 +240,7 @@ impl Machine {
     /// Writes a record that nothing waits for.
     fn note(&mut self, id: &str, stored: Option<&Stored>, effects: &mut Vec<Effect>) {
         let write = self.pending.add(Pending::Note);
-        let partition = crate::group::partition_for(id, self.settings.partitions);
+        let partition = self.partition_of(id);
         let record = TransactionRecord::new(id, stored);
         effects.push(Effect::Append { partition, write, record });
     }

@@ -145,7 +145,7 @@ impl Script {
         let mut machine = Machine::new(SETTINGS);
         for record in self.written.iter().take(records) {
             let (id, stored) = understand(&record.key, record.value.as_ref()).unwrap();
-            machine.load(id, stored);
+            machine.load(machine.partition_of(&id), id, stored);
         }
         let mut effects = Vec::new();
         machine.loaded(&mut effects);

@@ -146,6 +146,7 @@ impl Service {
     /// called before [`Service::run`].
     pub(crate) fn load(&mut self) {
         let partitions = Arc::clone(&self.around.partitions);
+        self.count_partitions();
         for partition in 0..partitions.partition_count(TRANSACTIONS_TOPIC).unwrap_or(0) {
             let Ok(reader) = partitions.reader(TRANSACTIONS_TOPIC, partition) else {
                 continue;
@@ -154,7 +155,7 @@ impl Service {
             let replayed = coordinator::replay(&reader, |batch| {
                 coordinator::each_record(batch, |key, value| {
                     match understand(&key, value.as_ref()) {
-                        Ok((id, stored)) => machine.load(id, stored),
+                        Ok((id, stored)) => machine.load(partition, id, stored),
                         Err(cause) => warn!(partition, %cause, "transaction record is unreadable"),
                     }
                 });
@@ -182,6 +183,14 @@ impl Service {
                 () = timer::sleep(Duration::from_millis(pause)) => self.tick(),
                 () = end.requested() => return,
             }
+        }
+    }
+
+    /// Who made the topic has said how many partitions it has, which need not be this broker's
+    /// option; requests that wait for the topic to be made come after it.
+    fn count_partitions(&mut self) {
+        if let Some(count) = self.around.partitions.partition_count(TRANSACTIONS_TOPIC) {
+            self.machine.set_partitions(count);
         }
     }
 
@@ -219,6 +228,7 @@ impl Service {
 
     fn step(&mut self, event: Event) {
         let mut effects = Vec::new();
+        self.count_partitions();
         self.machine.step(self.around.clock.unix_ms(), event, &mut effects);
         self.execute(effects);
     }

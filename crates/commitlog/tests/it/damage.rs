@@ -189,7 +189,7 @@ fn a_newer_format_and_a_foreign_topic_are_refused() {
     let meta = Path::new("log/meta.properties");
     let text = String::from_utf8(disk.read(meta).unwrap().to_vec()).unwrap();
     assert!(text.contains("version=1\n") && text.contains("node.id=1\n"), "{text}");
-    let newer = text.replace("millstream.format=2", "millstream.format=3");
+    let newer = text.replace("millstream.format=3", "millstream.format=4");
     disk.replace(meta, newer.as_bytes()).unwrap();
     let clock = Arc::new(base::clock::ManualClock::at(0));
     let options = crate::store::options(Arc::new(disk.clone()), PathBuf::from("log"), &clock);
@@ -200,6 +200,35 @@ fn a_newer_format_and_a_foreign_topic_are_refused() {
     disk.replace(&path("partition.metadata"), other.as_bytes()).unwrap();
     let refused = open(&disk).try_log("orders-0", config()).err().unwrap();
     assert!(matches!(refused, Error::TopicIdMismatch { .. }), "{refused}");
+}
+
+#[test]
+fn a_folder_of_an_older_format_is_told_as_such_until_it_is_raised() {
+    let disk = written(true);
+    let meta = Path::new("log/meta.properties");
+    let read = || String::from_utf8(disk.read(meta).unwrap().to_vec()).unwrap();
+    let present = read();
+    assert_eq!(open(&disk).report.raise_from, None);
+    let kafkas = present.replace("millstream.format=3\n", "");
+    disk.replace(meta, kafkas.as_bytes()).unwrap();
+    assert_eq!(open(&disk).report.raise_from, None, "nothing of ours lies in it");
+    assert_eq!(read(), present);
+    for older in [1, 2] {
+        let text = kafkas.clone() + &format!("millstream.format={older}\n");
+        disk.replace(meta, text.as_bytes()).unwrap();
+        let mut store = open(&disk);
+        assert_eq!(store.report.raise_from, Some(older));
+        assert!(
+            read().contains("millstream.format=3\n"),
+            "an older program refuses it: {}",
+            read()
+        );
+        assert_eq!(open(&disk).report.raise_from, Some(older), "it is not over");
+        let (answer, then) = crate::store::slot();
+        store.send(commitlog::Command::Raised { then });
+        answer.lock().unwrap().take().unwrap().unwrap();
+        assert_eq!((open(&disk).report.raise_from, read()), (None, present.clone()));
+    }
 }
 
 #[test]

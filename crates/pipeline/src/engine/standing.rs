@@ -11,7 +11,7 @@ use client::admin::OffsetAt;
 use client::options::{ConsumerOptions, Isolation};
 use client::{Client, ClientError};
 use protocol::messages::offset_commit_key::OffsetCommitKey;
-use protocol::partitioner::to_positive;
+use protocol::partitioner::partition_for_name;
 use protocol::wire::{Message as _, Reader};
 use runtime::timer;
 use topology::plan::{Outline, plan_topic_of};
@@ -169,11 +169,7 @@ async fn last_commit(client: &Client, group: &str) -> Result<Option<i64>, Client
         Err(ClientError::UnknownTopic { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let mut committed_ms = None;
-    for partition in partitions_of(group, count) {
-        committed_ms = committed_ms.max(last_commit_in(client, group, partition).await?);
-    }
-    Ok(committed_ms)
+    last_commit_in(client, group, partition_for_name(group, count.max(1))).await
 }
 
 async fn last_commit_in(
@@ -219,26 +215,9 @@ fn group_of(key: &[u8]) -> Option<String> {
     key.ok().map(|key| key.group)
 }
 
-/// Where a group is kept, by the hash that Java gives its name: Kafka takes the number without its
-/// sign, and our own log without its sign bit, so that of a negative one there are two places.
-fn partitions_of(group: &str, count: i32) -> BTreeSet<i32> {
-    let step = |hash: i32, unit: u16| hash.wrapping_mul(31).wrapping_add(i32::from(unit));
-    let hash = group.encode_utf16().fold(0, step);
-    let places = [hash.checked_abs().unwrap_or(0), to_positive(hash)];
-    places.into_iter().map(|place| place % count.max(1)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_group_lies_where_java_puts_it() {
-        // "hello".hashCode() is 99162322, and "ms.p.a".hashCode() is -1066705381.
-        assert_eq!(partitions_of("hello", 50), BTreeSet::from([22]));
-        assert_eq!(partitions_of("ms.p.a", 50), BTreeSet::from([17, 31]));
-        assert_eq!(partitions_of("", 50), BTreeSet::from([0]));
-    }
 
     #[test]
     fn keys_of_offsets_name_their_group_and_others_do_not() {
