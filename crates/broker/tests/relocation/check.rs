@@ -6,7 +6,7 @@ use protocol::error_code::ErrorCode;
 use protocol::record::ProducerIdentity;
 
 use crate::ask;
-use crate::folder::{self, ANNOUNCED, COMPLETE, HELD, MEMBER, OPEN, PREPARED};
+use crate::folder::{self, ABORTED, ANNOUNCED, COMPLETE, DECIDED, HELD, MEMBER, OPEN, PREPARED};
 
 /// Starts a broker over the folder, asks for all of it, goes on with what is open, and looks at
 /// what lies where; then the same of a second start.
@@ -54,9 +54,11 @@ async fn groups(wire: &mut testkit::wire::Wire, context: &str) {
 
 /// Transactional ids go on where they were, and those that are gone begin anew.
 async fn identities(wire: &mut testkit::wire::Wire, context: &str) {
-    let (id, producer) = COMPLETE;
-    let next = ProducerIdentity { epoch: producer.epoch + 1, ..producer };
-    assert_eq!(ask::init(wire, id).await, next, "{context}");
+    // Whoever takes over is answered when what was under way has all of its markers.
+    for (id, producer) in [OPEN, ANNOUNCED, DECIDED, ABORTED, COMPLETE] {
+        let next = ProducerIdentity { epoch: producer.epoch + 1, ..producer };
+        assert_eq!(ask::init(wire, id).await, next, "{context}: {id}");
+    }
     let fenced = ask::end(wire, COMPLETE, true).await;
     assert_ne!(fenced, ErrorCode::NONE, "{context}");
     let (id, producer) = folder::FORGOTTEN;
@@ -80,7 +82,7 @@ async fn again(disk: &MemoryDisk, context: &str) {
         assert_eq!(ask::settled(&mut wire, group).await, offset, "{context}: {group} again");
     }
     let (id, producer) = OPEN;
-    let next = ProducerIdentity { epoch: producer.epoch + 1, ..producer };
+    let next = ProducerIdentity { epoch: producer.epoch + 2, ..producer };
     assert_eq!(ask::init(&mut wire, id).await, next, "{context}");
     running.stop().await.unwrap_or_else(|error| panic!("{context}: {error}"));
 }

@@ -43,9 +43,9 @@ pub(crate) const OPEN: Identity = ("counts", ProducerIdentity { id: 5_000, epoch
 /// One that has announced the group "billing", and sent nothing yet.
 pub(crate) const ANNOUNCED: Identity = ("a", ProducerIdentity { id: 5_001, epoch: 0 });
 /// One whose commit is decided, without its markers.
-const DECIDED: Identity = ("billing", ProducerIdentity { id: 5_002, epoch: 1 });
+pub(crate) const DECIDED: Identity = ("billing", ProducerIdentity { id: 5_002, epoch: 1 });
 /// One whose abort is decided, without its markers.
-const ABORTED: Identity = ("orders", ProducerIdentity { id: 5_003, epoch: 1 });
+pub(crate) const ABORTED: Identity = ("orders", ProducerIdentity { id: 5_003, epoch: 1 });
 /// One that is over.
 pub(crate) const COMPLETE: Identity = ("pipeline-0", ProducerIdentity { id: 5_004, epoch: 7 });
 /// One that was forgotten.
