@@ -6,7 +6,7 @@
 //! then the assignment is committed. A leader that is overtaken in between leaves ids fenced that
 //! need not have been, and nothing else.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::moves::{self, Standing};
 use crate::assignment::{Offer, SlotKey, Wish, target};
@@ -23,15 +23,15 @@ use crate::roll::Roll;
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Write down that these task managers run the job, with so many slots each, before their ids
+    /// Write down that these task managers run the job, with these slots each, before their ids
     /// are used; tell every id that the job ever used.
     Register {
         /// The job.
         job: String,
         /// Its claim.
         claim: u64,
-        /// Slots by task manager.
-        workers: BTreeMap<String, u32>,
+        /// The numbers of the slots by task manager.
+        workers: BTreeMap<String, BTreeSet<u32>>,
     },
     /// Fence an id.
     Fence {
@@ -358,12 +358,11 @@ impl Step {
         Self { job, draft: Some(draft), is_fresh, todo }
     }
 
-    /// Task managers with new grants, each with the slots that it may ever use for the job.
-    fn workers(&self) -> BTreeMap<String, u32> {
-        let mut workers = BTreeMap::new();
+    /// Task managers with grants, each with the slots that it uses for the job.
+    fn workers(&self) -> BTreeMap<String, BTreeSet<u32>> {
+        let mut workers: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
         for grant in self.draft.iter().flat_map(|draft| &draft.grants) {
-            let slots: &mut u32 = workers.entry(grant.worker.clone()).or_default();
-            *slots = (*slots).max(grant.slot + 1);
+            workers.entry(grant.worker.clone()).or_default().insert(grant.slot);
         }
         workers
     }
