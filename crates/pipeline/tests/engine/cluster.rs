@@ -29,7 +29,7 @@ use crate::harness::{
     Sent, check, connect_as_program, each_record, plan, produce, read, start, values,
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 const FILE: &str = "
 version: 1
@@ -46,7 +46,7 @@ sinks:
   means: { kafka: { topic: means } }
 ";
 
-struct Member {
+pub(crate) struct Member {
     node: Node,
     heart: Task<()>,
     body: Task<()>,
@@ -54,7 +54,7 @@ struct Member {
 }
 
 impl Member {
-    async fn manager(broker: &TestBroker, id: &str) -> Self {
+    pub(crate) async fn manager(broker: &TestBroker, id: &str) -> Self {
         Self::start(broker, id, 0).await
     }
 
@@ -62,7 +62,7 @@ impl Member {
         Self::start(broker, id, 2).await
     }
 
-    async fn start(broker: &TestBroker, id: &str, slots: u32) -> Self {
+    pub(crate) async fn start(broker: &TestBroker, id: &str, slots: u32) -> Self {
         let client = connect_as_program(broker).await;
         topics::prepare(&client).await.unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -94,19 +94,19 @@ impl Member {
         self.body.abort();
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.trigger.fire();
         self.body.join().await.unwrap();
         self.heart.abort();
     }
 }
 
-async fn apply(client: &Client, text: &str) -> Reply {
+pub(crate) async fn apply(client: &Client, text: &str) -> Reply {
     let files = vec![("mill.yaml".to_owned(), text.to_owned())];
     put(client, Ask::Apply { files, variables: BTreeMap::new(), is_dry: false }).await
 }
 
-async fn put(client: &Client, what: Ask) -> Reply {
+pub(crate) async fn put(client: &Client, what: Ask) -> Reply {
     ask(client, what, SystemRandom.next_u64(), &SystemClock::new()).await.unwrap()
 }
 
