@@ -11,7 +11,7 @@ use protocol::api::{ApiKey, Request};
 use protocol::error_code::ErrorCode;
 use protocol::messages::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
 use protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic};
-use runtime::channel::Semaphore;
+use runtime::channel::{self, Semaphore, WatchReceiver, WatchSender};
 
 use crate::admin::Admin;
 use crate::cluster::{ClusterView, TopicView, topic_error};
@@ -39,6 +39,7 @@ struct Inner {
     rng: Arc<dyn Random>,
     pool: Pool,
     view: Mutex<View>,
+    refreshed: WatchSender<()>,
     refresh: Semaphore,
     coordinators: Mutex<BTreeMap<(CoordinatorKind, String), i32>>,
 }
@@ -97,6 +98,7 @@ impl Client {
             clock,
             rng,
             view: Mutex::default(),
+            refreshed: channel::watch(()).0,
             refresh: Semaphore::new(1),
             coordinators: Mutex::default(),
         };
@@ -144,6 +146,12 @@ impl Client {
     #[must_use]
     pub fn cluster(&self) -> Arc<ClusterView> {
         Arc::clone(&self.lock_view().cluster)
+    }
+
+    /// Tells whenever the cluster was looked at again, for whatever reason.
+    #[must_use]
+    pub fn refreshed(&self) -> WatchReceiver<()> {
+        self.inner.refreshed.subscribe()
     }
 
     /// Sees that the brokers speak an API, before anything depends on it.
@@ -273,6 +281,7 @@ impl Client {
         let nodes: Vec<i32> = cluster.brokers.keys().copied().collect();
         view.cluster = Arc::new(cluster);
         drop(view);
+        self.inner.refreshed.send_replace(());
         self.inner.pool.keep_nodes(|node| nodes.contains(&node));
         Ok(refused)
     }

@@ -315,6 +315,15 @@ impl Shared {
         }
     }
 
+    /// How long nothing can be overdue by more than one pause between looks: a request that is
+    /// sent meanwhile has the whole timeout before it.
+    fn next_look(&self, every: Duration) -> Duration {
+        let now = timer::now();
+        let first = self.lock().waiting.values().map(|waiting| waiting.deadline).min();
+        let longest = every * TIMEOUT_CHECKS;
+        first.map_or(longest, |at| at.saturating_duration_since(now)).clamp(every, longest)
+    }
+
     /// Takes out a request whose time is over.
     fn overdue(&self) -> Option<Waiting> {
         let now = timer::now();
@@ -341,8 +350,10 @@ async fn read_answers(mut reader: FrameReader, shared: Arc<Shared>, look_every: 
         let frame = runtime::select! {
             frame = reader.read(FRAME_BYTES_MAX) => frame,
             () = &mut look => {
-                look.set(timer::sleep(look_every));
-                let Some(late) = shared.overdue() else { continue };
+                let Some(late) = shared.overdue() else {
+                    look.set(timer::sleep(shared.next_look(look_every)));
+                    continue;
+                };
                 let (what, after) = (late.api.name(), late.timeout);
                 tracing::warn!(peer = %shared.peer, api = what, "request timed out");
                 (late.on_answer)(Err(ClientError::TimedOut { what, after }));

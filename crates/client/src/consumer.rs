@@ -68,7 +68,10 @@ pub struct Consumer {
     lane: Lane,
     partitions: BTreeMap<Key, Tracked>,
     inbox: Arc<Inbox>,
-    in_flight: BTreeSet<i32>,
+    /// How long the fetch at each broker may wait there.
+    in_flight: BTreeMap<i32, Duration>,
+    /// Fetches in a row of each broker that gave nothing.
+    quiet: BTreeMap<i32, u32>,
     ready: Vec<Fetched>,
     failed: VecDeque<ClientError>,
     stale: BTreeSet<Arc<str>>,
@@ -106,7 +109,8 @@ impl Consumer {
             options,
             partitions: BTreeMap::new(),
             inbox: Arc::default(),
-            in_flight: BTreeSet::new(),
+            in_flight: BTreeMap::new(),
+            quiet: BTreeMap::new(),
             ready: Vec::new(),
             failed: VecDeque::new(),
             stale: BTreeSet::new(),
@@ -118,6 +122,7 @@ impl Consumer {
 
     /// Reads exactly these partitions from now on, each from its offset.
     pub fn assign<'a>(&mut self, partitions: impl IntoIterator<Item = (&'a str, i32, i64)>) {
+        self.give_up_long_fetches();
         self.partitions.clear();
         self.ready.clear();
         self.failed.clear();
@@ -128,6 +133,7 @@ impl Consumer {
 
     /// Reads this partition too, or from another offset.
     pub fn add(&mut self, topic: &str, partition: i32, offset: i64) {
+        self.give_up_long_fetches();
         let key = (Arc::from(topic), partition);
         self.forget_ready(&key);
         self.seeks += 1;
@@ -154,6 +160,7 @@ impl Consumer {
     /// # Errors
     /// [`ClientError::UnknownPartition`] when it is not assigned.
     pub fn seek(&mut self, topic: &str, partition: i32, offset: i64) -> Result<(), ClientError> {
+        self.give_up_long_fetches();
         let key = (Arc::from(topic), partition);
         self.forget_ready(&key);
         self.seeks += 1;
@@ -179,6 +186,7 @@ impl Consumer {
     /// # Errors
     /// [`ClientError::UnknownPartition`] when it is not assigned.
     pub fn resume(&mut self, topic: &str, partition: i32) -> Result<(), ClientError> {
+        self.give_up_long_fetches();
         self.tracked_mut(&(Arc::from(topic), partition)).map(|tracked| tracked.is_paused = false)
     }
 
@@ -242,6 +250,30 @@ impl Consumer {
         self.ready.retain(|fetched| (&fetched.topic, fetched.partition) != (&key.0, key.1));
     }
 
+    /// Brokers answer a connection in order, so a fetch that may wait long would hold up the one
+    /// that is wanted instead. It ends with its connection, and its answer is nobody's.
+    fn give_up_long_fetches(&mut self) {
+        let is_long = |wait: &Duration| *wait > self.options.fetch_wait_max;
+        if self.in_flight.values().any(is_long) {
+            self.client.close_lane(self.lane);
+            self.inbox = Arc::default();
+            self.in_flight.clear();
+            self.quiet.clear();
+        }
+    }
+
+    /// How long the next fetch may wait at a broker.
+    fn fetch_wait(&self, node: i32) -> Duration {
+        let usual = self.options.fetch_wait_max;
+        // A partition that is tried again soon must find no long fetch in its way.
+        if self.next_retry().is_some() {
+            return usual;
+        }
+        let quiet = self.quiet.get(&node).copied().unwrap_or(0);
+        let grown = usual.saturating_mul(1_u32.checked_shl(quiet).unwrap_or(u32::MAX));
+        grown.min(self.options.fetch_wait_quiet_max.max(usual))
+    }
+
     fn next_retry(&self) -> Option<Instant> {
         self.partitions.values().filter_map(|tracked| tracked.retry_at).min()
     }
@@ -249,7 +281,11 @@ impl Consumer {
     fn take_answers(&mut self) {
         for answer in self.inbox.take() {
             self.in_flight.remove(&answer.node);
+            let (node, ready) = (answer.node, self.ready.len());
             self.take_answer(answer);
+            let is_quiet = self.ready.len() == ready && self.failures == 0;
+            let quiet = self.quiet.entry(node).or_default();
+            *quiet = if is_quiet { quiet.saturating_add(1) } else { 0 };
         }
     }
 
@@ -393,7 +429,7 @@ impl Consumer {
                 continue;
             }
             match self.leader(&key).await {
-                Ok(leader) if self.in_flight.contains(&leader) => {}
+                Ok(leader) if self.in_flight.contains_key(&leader) => {}
                 Ok(leader) => by_leader.entry(leader).or_default().push((key, seek)),
                 Err(error) if error.is_retriable() => {
                     self.failures += 1;

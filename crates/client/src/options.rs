@@ -191,6 +191,9 @@ pub struct ConsumerOptions {
     pub partition_bytes_max: usize,
     /// How long the broker waits for `fetch_bytes_min`.
     pub fetch_wait_max: Duration,
+    /// How long it waits at most once nothing comes: each fetch that gives nothing may wait twice
+    /// as long as the one before it. A change of what is fetched ends a wait that has grown.
+    pub fetch_wait_quiet_max: Duration,
     /// Bytes that may lie fetched and not yet taken; no fetch is sent beyond them.
     pub buffer_bytes_max: usize,
     /// Whether the checksum of every batch is verified.
@@ -205,6 +208,7 @@ impl Default for ConsumerOptions {
             fetch_bytes_max: 50 << 20,
             partition_bytes_max: 1 << 20,
             fetch_wait_max: Duration::from_millis(500),
+            fetch_wait_quiet_max: Duration::from_millis(500),
             buffer_bytes_max: 50 << 20,
             verify_crc: true,
         }

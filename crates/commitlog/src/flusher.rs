@@ -21,7 +21,7 @@ use crate::format;
 use crate::journal::{Journal, Tails};
 use crate::limits::{
     CHECKPOINT_INTERVAL_MS, IDLE_WAIT_MS, JOURNALED_FLUSHES_MAX, LEND_PAUSE_MS, LEND_ROUNDS,
-    LEND_US_MAX, NON_DURABLE_WAIT_MS,
+    LEND_US_MAX, NON_DURABLE_WAIT_MS, UPKEEP_LOGS_MAX,
 };
 use crate::load::Cut;
 use crate::log::{AppendThen, Env, FlushJob, LoadStart, Log};
@@ -119,6 +119,8 @@ pub struct Flusher {
     space: Space,
     checkpoint_due_ms: u64,
     is_cleaning: bool,
+    /// Where the next upkeep begins to look through the logs.
+    kept_up: usize,
     /// What a round on a borrowed thread takes, as a moving average in microseconds.
     lent_us: u64,
     /// When threads are borrowed again, in steady milliseconds, if they are not at present.
@@ -181,6 +183,7 @@ impl Flusher {
             space,
             checkpoint_due_ms,
             is_cleaning: false,
+            kept_up: 0,
             lent_us: 0,
             lend_after_ms: None,
         };
@@ -485,9 +488,9 @@ impl Flusher {
     fn maintain(&mut self) {
         self.settle();
         self.space.look(&self.env);
-        let ids: Vec<LogId> = self.names.values().copied().collect();
+        let ids = self.next_kept_up();
         let mut advanced = Vec::new();
-        for id in ids {
+        for id in ids.iter().copied() {
             let Some(log) = slot(&mut self.logs, id) else { continue };
             if log.active.is_none() || log.is_failed() {
                 continue;
@@ -506,7 +509,7 @@ impl Flusher {
             self.tell("log start", kept);
             advanced.into_iter().for_each(|id| self.drop_old(id));
         }
-        self.clean_dirtiest();
+        self.clean_dirtiest(&ids);
         self.flush_journaled(JOURNALED_FLUSHES_MAX);
         let now_ms = self.env.clock.steady_ms();
         if now_ms >= self.checkpoint_due_ms {
@@ -517,12 +520,22 @@ impl Flusher {
         self.unlink_doomed(now_ms);
     }
 
-    /// Lets the cleaner run over the log that needs it most, one at a time.
-    fn clean_dirtiest(&mut self) {
+    /// The logs whose turn it is.
+    fn next_kept_up(&mut self) -> Vec<LogId> {
+        let count = self.logs.len();
+        let turn = (self.kept_up..self.kept_up + count.min(UPKEEP_LOGS_MAX)).map(|at| at % count);
+        let ids = turn.map(|at| LogId(cast::u32_of(at))).collect();
+        self.kept_up = (self.kept_up + UPKEEP_LOGS_MAX) % count.max(1);
+        ids
+    }
+
+    /// Lets the cleaner run over that of these logs that needs it most, one at a time.
+    fn clean_dirtiest(&mut self, ids: &[LogId]) {
         if self.is_cleaning {
             return;
         }
-        let dirty = self.logs.iter().flatten().filter_map(|log| Some((log, log.dirt()?)));
+        let logs = ids.iter().filter_map(|id| self.logs.get(cast::usize_of_u32(id.0))?.as_ref());
+        let dirty = logs.filter_map(|log| Some((log, log.dirt()?)));
         let dirtiest = dirty.max_by(|one, two| one.1.urgency(&two.1));
         if let Some((log, dirt)) = dirtiest {
             self.is_cleaning = true;

@@ -99,5 +99,9 @@ pub const JOURNAL_ROUND_BYTES_MAX: usize = 64 * 1024;
 /// Bytes by which the journal's file grows.
 pub const JOURNAL_STEP_BYTES: u64 = 256 * 1024;
 
+/// Logs that one upkeep looks through for what is old or dirty; the next one goes on behind them.
+/// A thousand pipelines have thousands of logs, and looking costs some microseconds for each.
+pub const UPKEEP_LOGS_MAX: usize = 128;
+
 /// Logs whose files are flushed at each upkeep because their batches are only in the journal.
 pub const JOURNALED_FLUSHES_MAX: usize = 64;

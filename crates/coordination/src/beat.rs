@@ -8,7 +8,7 @@ use crate::node::Node;
 use crate::seen::Seen;
 
 /// The protocol between nodes. It is raised when nodes of two versions could not work together.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// One beat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,13 +37,17 @@ pub struct Beat {
     pub slots: u32,
     /// What its slots are doing.
     pub runs: Vec<Run>,
+    /// Whether the runs are those that have news; of the others holds what was told before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_partial: bool,
     /// What its clock says, in milliseconds since 1970; 0 when it does not tell.
     #[serde(default)]
     pub sent_ms: i64,
     /// What the log's clock said when the beat was taken; no part of the record's value.
     #[serde(skip)]
     pub logged_ms: i64,
-    /// Tasks whose state lies on its disk, so that they begin sooner there than elsewhere.
+    /// Tasks whose state lies on its disk, so that they begin sooner there than elsewhere, in the
+    /// order of jobs. A partial beat says nothing of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<Kept>,
     /// Where it answers over HTTP, as `host:port`, when it does.
@@ -68,6 +72,7 @@ impl Beat {
             leads: None,
             slots: 0,
             runs: Vec::new(),
+            is_partial: false,
             sent_ms: 0,
             logged_ms: 0,
             kept: Vec::new(),

@@ -1,10 +1,11 @@
 //! Beating: what the node says of itself goes out again and again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use base::cast;
 use base::clock::Clock;
 use client::options::ProducerOptions;
 use client::producer::Record;
@@ -14,7 +15,7 @@ use runtime::timer;
 use tracing::debug;
 
 use crate::beat::{Beat, Kept, Run};
-use crate::limits::{LEADER_STALL_MS_MAX, MANAGER_BEAT_MS, WORKER_BEAT_MS};
+use crate::limits::{LEADER_STALL_MS_MAX, MANAGER_BEAT_MS, RUN_TOLD_MS, WORKER_BEAT_MS};
 use crate::roll::Census;
 use crate::topics::BEATS;
 
@@ -26,7 +27,14 @@ pub struct Voice {
 }
 
 struct Said {
+    /// All but what the slots do.
     beat: Beat,
+    /// What they do, by job and slot.
+    runs: BTreeMap<(String, u32), Run>,
+    /// Those of which no beat has told yet.
+    untold: BTreeSet<(String, u32)>,
+    /// When a beat told all of them, in steady milliseconds; none when the next one must.
+    whole_ms: Option<u64>,
     /// When the leader last said that it leads, in steady milliseconds.
     led_ms: u64,
     /// When the loop of each role last turned, in steady milliseconds.
@@ -59,8 +67,16 @@ impl Voice {
     /// Begins with this.
     #[must_use]
     pub fn new(beat: Beat, clock: Arc<dyn Clock>) -> Self {
-        let said =
-            Said { beat, led_ms: 0, turned_ms: BTreeMap::new(), leader_ms: None, census: None };
+        let said = Said {
+            beat,
+            runs: BTreeMap::new(),
+            untold: BTreeSet::new(),
+            whole_ms: None,
+            led_ms: 0,
+            turned_ms: BTreeMap::new(),
+            leader_ms: None,
+            census: None,
+        };
         Self { shared: Arc::new(Mutex::new(said)), clock }
     }
 
@@ -73,14 +89,45 @@ impl Voice {
         said.led_ms = now_ms;
     }
 
-    /// Says what the slots do.
+    /// Says what the slots do, all of them.
     pub fn runs(&self, runs: Vec<Run>) {
-        self.said().beat.runs = runs;
+        let mut said = self.said();
+        let before = std::mem::take(&mut said.runs);
+        let count = before.len();
+        let mut kept = 0;
+        for run in runs {
+            let key = (run.job.clone(), run.slot);
+            let known = before.get(&key);
+            kept += usize::from(known.is_some());
+            if known != Some(&run) {
+                said.untold.insert(key.clone());
+            }
+            said.runs.insert(key, run);
+        }
+        // Only a beat that tells all of them says that one is gone.
+        if kept < count {
+            said.whole_ms = None;
+        }
     }
 
-    /// Says of which tasks the state lies here.
+    /// Says what one of the slots does.
+    pub fn runs_anew(&self, run: Run) {
+        let key = (run.job.clone(), run.slot);
+        let mut said = self.said();
+        said.untold.insert(key.clone());
+        said.runs.insert(key, run);
+    }
+
+    /// Lets the next beat tell of all slots: somebody listens who has not heard of them.
+    pub fn tell_all(&self) {
+        self.said().whole_ms = None;
+    }
+
+    /// Says of which tasks the state lies here; beats that tell of all slots say so.
     pub fn keeps(&self, kept: Vec<Kept>) {
-        self.said().beat.kept = kept;
+        let mut said = self.said();
+        said.beat.kept = kept;
+        said.whole_ms = None;
     }
 
     /// The slots that the node offers.
@@ -120,8 +167,9 @@ impl Voice {
     #[must_use]
     pub fn view(&self) -> NodeView {
         let now_ms = self.clock.steady_ms();
-        let beat = self.now();
+        let mut beat = self.now();
         let said = self.said();
+        beat.runs = said.runs.values().cloned().collect();
         let age_ms = |then_ms: u64| now_ms.saturating_sub(then_ms);
         let turned = said.turned_ms.iter().map(|(role, then_ms)| (*role, age_ms(*then_ms)));
         NodeView {
@@ -153,6 +201,26 @@ impl Voice {
         }
         beat
     }
+
+    /// The next beat, which tells of all slots, or of those that have news.
+    fn next(&self) -> Beat {
+        let mut beat = self.now();
+        let now_ms = self.clock.steady_ms();
+        let mut said = self.said();
+        let said = &mut *said;
+        let every_ms = RUN_TOLD_MS * cast::u64_of(said.runs.len());
+        beat.is_partial = said.whole_ms.is_some_and(|then_ms| now_ms < then_ms + every_ms);
+        let untold = std::mem::take(&mut said.untold);
+        if beat.is_partial {
+            beat.kept.clear();
+            let news = untold.iter().filter_map(|key| said.runs.get(key));
+            beat.runs = news.cloned().collect();
+        } else {
+            said.whole_ms = Some(now_ms);
+            beat.runs = said.runs.values().cloned().collect();
+        }
+        beat
+    }
 }
 
 /// Beats until the task is aborted.
@@ -171,7 +239,7 @@ async fn run(client: Client, voice: Voice, every: Duration) {
     });
     loop {
         let next = timer::now() + every;
-        let beat = Beat { sent_ms: voice.clock.unix_ms(), ..voice.now() };
+        let beat = Beat { sent_ms: voice.clock.unix_ms(), ..voice.next() };
         let value = serde_json::to_vec(&beat).expect("a beat is plain data");
         let sent = async {
             let record = Record {
@@ -188,7 +256,61 @@ async fn run(client: Client, voice: Voice, every: Duration) {
         let sent: Result<(), ClientError> = sent.await;
         if let Err(error) = sent {
             debug!(%error, "a beat was not heard");
+            voice.tell_all();
         }
         timer::sleep_until(next).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::clock::ManualClock;
+
+    use super::*;
+    use crate::beat::Phase;
+    use crate::node::Node;
+
+    fn run(slot: u32, records_in: u64) -> Run {
+        Run {
+            job: "mill".to_owned(),
+            slot,
+            since: 1,
+            turn: 1,
+            phase: Phase::Running,
+            tasks: Vec::new(),
+            records_in,
+            lag: 0,
+            seen: None,
+        }
+    }
+
+    fn told(voice: &Voice) -> (bool, Vec<u32>) {
+        let beat = voice.next();
+        (!beat.is_partial, beat.runs.iter().map(|run| run.slot).collect())
+    }
+
+    #[test]
+    fn a_beat_tells_what_is_new_and_all_of_it_when_it_must() {
+        let clock = Arc::new(ManualClock::at(0));
+        let id = "tm".to_owned();
+        let node = Node { id, nonce: 1, started_ms: 0, host: "h".to_owned(), pid: 1 };
+        let voice = Voice::new(Beat::of(&node, "1"), Arc::clone(&clock) as Arc<dyn Clock>);
+        let runs = |count: u32| (0..count).map(|slot| run(slot, 0)).collect::<Vec<Run>>();
+        voice.runs(runs(100));
+        assert_eq!(told(&voice), (true, (0..100).collect()), "the first one");
+        assert_eq!(told(&voice), (false, vec![]));
+        voice.runs_anew(run(7, 5));
+        assert_eq!(told(&voice), (false, vec![7]));
+        voice.runs(runs(101));
+        assert_eq!(told(&voice), (false, vec![7, 100]), "what differs from before");
+        assert_eq!(voice.view().beat.runs.len(), 101);
+        voice.runs(runs(100));
+        assert_eq!(told(&voice), (true, (0..100).collect()), "one is gone");
+        clock.advance_ms(100 * RUN_TOLD_MS - 1);
+        assert_eq!(told(&voice), (false, vec![]));
+        clock.advance_ms(1);
+        assert_eq!(told(&voice), (true, (0..100).collect()), "it is time");
+        voice.tell_all();
+        assert_eq!(told(&voice), (true, (0..100).collect()), "somebody new listens");
     }
 }

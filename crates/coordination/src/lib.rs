@@ -35,6 +35,7 @@ pub mod node;
 pub mod reader;
 pub mod request;
 pub mod roll;
+pub mod runs;
 pub mod seat;
 pub mod seen;
 pub mod sos;

@@ -39,6 +39,10 @@ pub const BEAT_TASKS_MAX: usize = 512;
 /// Tasks of which a beat says that their state lies at the node; of further ones nobody knows.
 pub const BEAT_KEPT_MAX: usize = 2_048;
 
+/// Milliseconds for each of its slots after which a node tells of all of them again, whatever has
+/// changed: who comes later must hear of them, and a thousand that rest must cost little.
+pub const RUN_TOLD_MS: u64 = 50;
+
 /// Bytes of one record of the cluster's topics: a job carries its files.
 pub const RECORD_BYTES_MAX: usize = 900 << 10;
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use base::cast;
 use base::clock::Clock;
 use client::admin::OffsetAt;
 use client::consumer::Fetched;
@@ -17,11 +18,18 @@ use crate::beat::{Beat, PROTOCOL};
 use crate::catalogue::{Catalogue, Entry};
 use crate::error::CoordinationError;
 use crate::limits::{
-    CLOCKS_APART_MS_MAX, DECODED_BATCH_BYTES_MAX, READ_WAIT_MS_MAX, WORKER_BEAT_MS,
+    CLOCKS_APART_MS_MAX, DECODED_BATCH_BYTES_MAX, READ_WAIT_MS_MAX, RUN_TOLD_MS, SLOTS_MAX,
+    WORKER_BEAT_MS,
 };
 use crate::request::{Answer, Request};
+use crate::runs::Runs;
 use crate::sos::{CALL, FreeThreads};
 use crate::topics::{ANSWERS, BEATS, CLUSTER, REQUESTS, SOS, SOS_ANSWERS};
+
+/// How far back from its newest beat a node may have told of all its slots, in milliseconds.
+const WHOLE_MS_MAX: i64 = cast::i64_of_u64(RUN_TOLD_MS)
+    * cast::i64_of(cast::usize_of_u32(SLOTS_MAX))
+    + cast::i64_of_u64(2 * WORKER_BEAT_MS);
 
 /// How long somebody whose clock is in doubt listens for a beat: two of a task manager.
 const LISTEN_MS: u64 = 2 * WORKER_BEAT_MS;
@@ -199,12 +207,17 @@ fn word(topic: &str, record: &Record<'_>) -> Result<Option<Word>, serde_json::Er
             return Ok(Entry::decode(&key, value)?.map(Word::Entry));
         }
         BEATS => {
-            let foreign: Foreign = serde_json::from_slice(value)?;
-            if foreign.protocol != PROTOCOL {
-                return Ok(Some(Word::Foreign(foreign)));
+            let beat: Result<Beat, _> = serde_json::from_slice(value);
+            match beat {
+                Ok(beat) if beat.protocol == PROTOCOL => {
+                    Word::Beat(Beat { logged_ms: record.timestamp, ..beat })
+                }
+                // What another protocol says need not be read any further.
+                told => match serde_json::from_slice::<Foreign>(value)? {
+                    foreign if foreign.protocol != PROTOCOL => Word::Foreign(foreign),
+                    _ => return told.map(|_| None),
+                },
             }
-            let beat: Beat = serde_json::from_slice(value)?;
-            Word::Beat(Beat { logged_ms: record.timestamp, ..beat })
         }
         REQUESTS => Word::Request(serde_json::from_slice(value)?, record.offset + 1),
         SOS => return Ok((value == CALL.as_bytes()).then_some(Word::Sos)),
@@ -273,7 +286,7 @@ async fn first_beat(
 }
 
 /// The newest beat of each node, of those that were written since a time in milliseconds since
-/// 1970 by the log's clock, by id.
+/// 1970 by the log's clock, by id, with all that is known of its slots.
 ///
 /// # Errors
 /// As [`Reader::poll`].
@@ -283,20 +296,34 @@ pub async fn beats(
 ) -> Result<BTreeMap<String, Beat>, CoordinationError> {
     let end = offset(client, BEATS, From::End).await?;
     let (admin, isolation) = (client.admin(), Isolation::ReadUncommitted);
-    let at = OffsetAt::Timestamp(since_ms);
+    // What a beat does not repeat stands in those before it.
+    let at = OffsetAt::Timestamp(since_ms.saturating_sub(WHOLE_MS_MAX).max(0));
     let found = admin.list_offsets(&[(BEATS, 0)], at, isolation).await?;
     let start = found.get(&(BEATS.to_owned(), 0)).map_or(end, |found| found.offset);
-    let mut beats = BTreeMap::new();
+    let mut beats: BTreeMap<String, (Beat, Runs)> = BTreeMap::new();
     if start < 0 {
-        return Ok(beats);
+        return Ok(BTreeMap::new());
     }
     let mut reader = Reader::open(client, &[(BEATS, From::At(start))]).await?;
     while reader.consumer.position(BEATS, 0).unwrap_or(end) < end {
         for word in reader.poll(Duration::from_secs(1)).await? {
-            if let Word::Beat(beat) = word {
-                beats.insert(beat.node.clone(), beat);
+            if let Word::Beat(mut beat) = word {
+                let known = beats.remove(&beat.node);
+                let known = known.filter(|(known, _)| known.nonce == beat.nonce);
+                let known = known.map(|(known, runs)| (runs, known.kept));
+                let (mut runs, kept) = known.unwrap_or_default();
+                if beat.is_partial {
+                    beat.kept = kept;
+                }
+                runs.take(std::mem::take(&mut beat.runs), beat.is_partial);
+                beats.insert(beat.node.clone(), (beat, runs));
             }
         }
     }
-    Ok(beats)
+    let since = beats.into_iter().filter(|(_, (beat, _))| beat.logged_ms >= since_ms);
+    let whole = since.map(|(node, (beat, runs))| {
+        let runs = runs.all().cloned().collect();
+        (node, Beat { runs, is_partial: false, ..beat })
+    });
+    Ok(whole.collect())
 }

@@ -8,12 +8,15 @@ use std::collections::BTreeMap;
 
 use crate::beat::Beat;
 use crate::limits::{LEADER_SILENT_BEATS_MAX, NODES_MAX, WORKER_SILENT_BEATS_MAX};
+use crate::runs::Runs;
 
 /// A node that was heard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heard {
-    /// Its last beat.
+    /// Its last beat, but for what it told of slots.
     pub beat: Beat,
+    /// What its slots do.
+    pub runs: Runs,
     /// Own beats that the log shows after it.
     pub silent: u32,
 }
@@ -39,31 +42,54 @@ pub struct Roll {
     me: (String, u64),
     heard: BTreeMap<String, Heard>,
     own: u32,
+    changes: u64,
 }
 
 impl Roll {
     /// Nobody has been heard yet; `me` is the own id and nonce.
     #[must_use]
     pub fn new(me: &str, nonce: u64) -> Self {
-        Self { me: (me.to_owned(), nonce), heard: BTreeMap::new(), own: 0 }
+        Self { me: (me.to_owned(), nonce), heard: BTreeMap::new(), own: 0, changes: 0 }
     }
 
     /// Takes a beat, in the order of the log; whether it was one's own.
-    pub fn take(&mut self, beat: Beat) -> bool {
+    pub fn take(&mut self, mut beat: Beat) -> bool {
         let is_own = beat.node == self.me.0 && beat.nonce == self.me.1;
         if is_own {
             self.own = self.own.saturating_add(1);
             let others = self.heard.values_mut().filter(|it| it.beat.node != self.me.0);
-            others.for_each(|heard| heard.silent = heard.silent.saturating_add(1));
+            for heard in others {
+                heard.silent = heard.silent.saturating_add(1);
+                self.changes += u64::from(heard.silent == WORKER_SILENT_BEATS_MAX);
+            }
         }
         let born = |beat: &Beat| (beat.started_ms, beat.nonce);
         let known = self.heard.get(&beat.node);
         // Of two with one id the later one counts; a late word of the earlier one does not.
         let is_stale = known.is_some_and(|known| born(&known.beat) > born(&beat));
         if !is_stale && (known.is_some() || self.heard.len() < NODES_MAX) {
-            self.heard.insert(beat.node.clone(), Heard { beat, silent: 0 });
+            let known = self.heard.remove(&beat.node).filter(|it| it.beat.nonce == beat.nonce);
+            let is_known = known.as_ref().is_some_and(|known| {
+                let of = |beat: &Beat| (beat.slots, beat.protocol, beat.host.clone());
+                of(&known.beat) == of(&beat) && known.silent < WORKER_SILENT_BEATS_MAX
+            });
+            let (mut runs, kept) =
+                known.map(|known| (known.runs, known.beat.kept)).unwrap_or_default();
+            if beat.is_partial {
+                beat.kept = kept;
+            }
+            let is_news = runs.take(std::mem::take(&mut beat.runs), beat.is_partial);
+            self.changes += u64::from(is_news || !is_known);
+            self.heard.insert(beat.node.clone(), Heard { beat, runs, silent: 0 });
         }
         is_own
+    }
+
+    /// Rises with everything from which work is assigned: who is there, what is offered, and how
+    /// the slots stand; not with figures.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Own beats that the log has shown.
@@ -86,10 +112,9 @@ impl Roll {
     }
 
     /// The task managers that are there, by id.
-    pub fn workers(&self) -> impl Iterator<Item = &Beat> {
+    pub fn workers(&self) -> impl Iterator<Item = &Heard> {
         let heard = self.heard.values();
-        let there = heard.filter(|it| it.silent < WORKER_SILENT_BEATS_MAX && it.beat.slots > 0);
-        there.map(|it| &it.beat)
+        heard.filter(|it| it.silent < WORKER_SILENT_BEATS_MAX && it.beat.slots > 0)
     }
 
     /// The ids of the job managers that are there, in their order.
@@ -131,7 +156,7 @@ mod tests {
     }
 
     fn workers(roll: &Roll) -> Vec<&str> {
-        roll.workers().map(|beat| beat.node.as_str()).collect()
+        roll.workers().map(|heard| heard.beat.node.as_str()).collect()
     }
 
     #[test]

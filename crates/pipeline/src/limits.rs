@@ -26,6 +26,13 @@ pub const PARKED_HOLD_MS_MAX: u64 = 2_000;
 /// Longest that a slot without work waits before it looks at the time again, in milliseconds.
 pub const SLOT_WAIT_MS_MAX: u64 = 100;
 
+/// The same, in milliseconds, where nothing becomes due by time alone: records and orders wake the
+/// slot, and a thousand that rest cost next to nothing.
+pub const SLOT_REST_MS_MAX: u64 = 120_000;
+
+/// Longest that a broker holds the fetch of a slot to which nothing comes, in milliseconds.
+pub const FETCH_WAIT_QUIET_MS_MAX: u64 = 120_000;
+
 /// Bytes that one batch may hold once it is decompressed.
 pub const DECODED_BATCH_BYTES_MAX: usize = 128 << 20;
 

@@ -24,6 +24,8 @@ mod keys;
 mod letters;
 #[path = "engine/reset.rs"]
 mod reset;
+#[path = "engine/rest.rs"]
+mod rest;
 #[path = "engine/restore.rs"]
 mod restore;
 #[path = "engine/snapshot.rs"]

@@ -1,5 +1,7 @@
 //! Limits of the streams.
 
+use std::time::Duration;
+
 /// Frames that wait in one direction of a memory pair before the sender must wait.
 pub const MEMORY_FRAMES_MAX: usize = 16;
 
@@ -8,6 +10,16 @@ pub const MEMORY_BACKLOG_MAX: usize = 64;
 
 /// Bytes set aside for a frame before any of it has arrived; beyond it, memory follows the bytes.
 pub const FRAME_FIRST_RESERVE_BYTES_MAX: usize = 1 << 20;
+
+/// How long nothing comes over a connection before the system asks whether the peer is still there.
+pub const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
+
+/// Pause between two such questions.
+pub const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
+
+/// Questions without an answer after which the peer is gone: a fetch may wait for minutes, and a
+/// machine that vanished says nothing.
+pub const KEEPALIVE_COUNT_MAX: u32 = 3;
 
 /// Room kept for small frames between two reads of a socket. Small, because every idle
 /// connection holds it and a small frame pins the block that it lies in.

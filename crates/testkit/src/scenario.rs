@@ -76,7 +76,8 @@ pub fn all() -> Vec<Scenario> {
         consume:
             a_position_outside_the_log_is_an_error_and_a_seek_helps,
             a_paused_partition_rests_and_goes_on,
-            an_empty_poll_returns_in_time;
+            an_empty_poll_returns_in_time,
+            a_long_wait_at_the_broker_ends_with_a_record_and_with_a_change_of_mind;
         transact:
             an_issued_identity_writes_until_the_next_one_is_issued,
             committed_records_are_seen_and_aborted_ones_are_not,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base::uuid::Uuid;
 use bytes::Bytes;
@@ -106,20 +107,24 @@ pub(super) async fn send(
         Ok(connected) => connected,
         Err(error) => return Err((error, asked)),
     };
-    let (request, ids) = request(consumer, &asked);
+    let wait = consumer.fetch_wait(node);
+    let (request, ids) = request(consumer, wait, &asked);
     let has_ids = ids.keys().all(|id| !id.is_zero());
     let version = if has_ids { newest } else { newest.min(IDS_SINCE - 1) };
     let frame = Err(ClientError::Disconnected { peer: String::new() });
     let arrived = Some(Arrived { node, version, asked, ids, frame });
     let ticket = Ticket { inbox: Arc::clone(&consumer.inbox), arrived };
-    consumer.in_flight.insert(node);
+    consumer.in_flight.insert(node, wait);
     consumer.fetches += 1;
-    let extra = consumer.options.fetch_wait_max;
-    connection.send(&request, version, extra, Box::new(move |frame| ticket.redeem(frame))).await;
+    connection.send(&request, version, wait, Box::new(move |frame| ticket.redeem(frame))).await;
     Ok(())
 }
 
-fn request(consumer: &Consumer, asked: &[(Key, u64)]) -> (FetchRequest, BTreeMap<Uuid, Arc<str>>) {
+fn request(
+    consumer: &Consumer,
+    wait: Duration,
+    asked: &[(Key, u64)],
+) -> (FetchRequest, BTreeMap<Uuid, Arc<str>>) {
     let options = &consumer.options;
     let cluster = consumer.client.cluster();
     let bytes = |bytes: usize| i32::try_from(bytes).unwrap_or(i32::MAX);
@@ -145,7 +150,7 @@ fn request(consumer: &Consumer, asked: &[(Key, u64)]) -> (FetchRequest, BTreeMap
             }
         }
     }
-    let wait_ms = options.fetch_wait_max.as_millis();
+    let wait_ms = wait.as_millis();
     let request = FetchRequest {
         max_wait_ms: i32::try_from(wait_ms).unwrap_or(i32::MAX),
         min_bytes: bytes(options.fetch_bytes_min),

@@ -6,6 +6,7 @@ use std::sync::mpsc;
 
 use base::disk::memory::Operation;
 use base::disk::{Disk, MemoryDisk};
+use commitlog::limits::UPKEEP_LOGS_MAX;
 use commitlog::{Append, Command, Durability, LogConfig, Origin, StoreOptions, Turn};
 use protocol::record::Batches;
 
@@ -59,6 +60,26 @@ fn old_and_surplus_segments_go_and_their_files_later() {
     let log = store.log("age-0", small());
     let next = store.append(log.id, plain(&["x"])).unwrap();
     assert_eq!((next.base_offset, next.log_start_offset), (20, 20), "offsets never come again");
+}
+
+#[test]
+fn many_logs_are_looked_through_in_turns() {
+    let disk = MemoryDisk::new();
+    let mut store = open(&disk);
+    let now = base::clock::Clock::unix_ms(&*store.clock);
+    let config = LogConfig { retention_ms: 10_000, ..small() };
+    let count = 2 * UPKEEP_LOGS_MAX + 10;
+    let logs: Vec<_> = (0..count).map(|at| store.log(&format!("t-{at}"), config)).collect();
+    for log in &logs {
+        store.append(log.id, batch(By::NOBODY, now, &["x"])).unwrap();
+    }
+    store.clock.advance_ms(20_000);
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        store.send(Command::Maintain);
+        seen.push(logs.iter().filter(|log| log.reader.log_start_offset() == 1).count());
+    }
+    assert_eq!(seen, [UPKEEP_LOGS_MAX, 2 * UPKEEP_LOGS_MAX, count]);
 }
 
 #[test]

@@ -86,9 +86,13 @@ fn choose(
     }
     // A task manager that came later gets its share.
     for _ in 0..slots.len() {
-        let Some(free) = free_slot(wish, offers, &slots) else { break };
         let crowded = crowded(&slots);
         let of = |worker: &str| slots.iter().filter(|(at, _)| at == worker).count();
+        // Nobody has two less than one; with a thousand jobs the look for a free slot would cost.
+        if of(&crowded.0) < 2 {
+            break;
+        }
+        let Some(free) = free_slot(wish, offers, &slots) else { break };
         if of(&crowded.0) < of(&free.0) + 2 {
             break;
         }

@@ -18,20 +18,20 @@ use crate::limits::{
     JOBS_MAX, LEADER_SETTLE_BEATS, RESTART_FORGET_BEATS, RESTART_HOLD_BEATS_MAX,
     WORKER_SILENT_BEATS_MAX,
 };
-use crate::roll::Roll;
+use crate::roll::{Heard, Roll};
 
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Write down that these task managers run the job, with so many slots each, before their ids
+    /// Write down that these task managers run the job, with these slots each, before their ids
     /// are used; tell every id that the job ever used.
     Register {
         /// The job.
         job: String,
         /// Its claim.
         claim: u64,
-        /// Slots by task manager.
-        workers: BTreeMap<String, u32>,
+        /// The numbers of the slots by task manager.
+        workers: BTreeMap<String, BTreeSet<u32>>,
     },
     /// Fence an id.
     Fence {
@@ -132,6 +132,22 @@ pub struct Leader {
     began: u32,
     troubles: BTreeMap<String, Trouble>,
     step: Option<Step>,
+    /// The roll's count of changes when every job was found to be as it should be; none when that
+    /// may be different by now. A look at a thousand jobs is not worth a beat that changes nothing.
+    settled: Option<u64>,
+}
+
+/// Who is there, by id.
+type Live<'r> = BTreeMap<&'r str, &'r Heard>;
+
+/// What a look at all jobs goes by.
+struct Scene<'r> {
+    roll: &'r Roll,
+    live: Live<'r>,
+    /// What the task managers have left, for all jobs.
+    offers: Vec<Offer>,
+    /// Own beats since it leads.
+    led: u32,
 }
 
 impl Leader {
@@ -139,7 +155,7 @@ impl Leader {
     #[must_use]
     pub fn new(epoch: u64, catalogue: Catalogue, roll: &Roll) -> Self {
         let (troubles, began) = (BTreeMap::new(), roll.own_beats());
-        Self { epoch, catalogue, began, troubles, step: None }
+        Self { epoch, catalogue, began, troubles, step: None, settled: None }
     }
 
     /// What has been agreed on.
@@ -156,6 +172,7 @@ impl Leader {
 
     /// Takes over what was committed outside of a step.
     pub fn committed(&mut self, entry: Entry) {
+        self.settled = None;
         self.catalogue.apply(entry);
     }
 
@@ -218,6 +235,7 @@ impl Leader {
     /// # Panics
     /// When the outcome does not belong to the action, or none was given.
     pub fn done(&mut self, outcome: Outcome) {
+        self.settled = None;
         let mut step = self.step.take().expect("an outcome belongs to a step that is under way");
         let todo = step.todo.pop_front().expect("a step that is under way has something to do");
         match (todo, outcome) {
@@ -247,55 +265,74 @@ impl Leader {
     /// The first job that is not as it should be.
     fn begin(&mut self, roll: &Roll) -> Option<Step> {
         let led = roll.own_beats().saturating_sub(self.began);
-        if led < LEADER_SETTLE_BEATS {
+        if led < LEADER_SETTLE_BEATS || self.settled == Some(roll.changes()) {
             return None;
         }
+        let heard = roll.workers().filter(|heard| heard.beat.protocol == PROTOCOL);
+        let live: Live<'_> = heard.map(|heard| (heard.beat.node.as_str(), heard)).collect();
+        let offers = self.offers(&live);
+        let mut scene = Scene { roll, live, offers, led };
         let names: Vec<String> = self.catalogue.jobs.keys().cloned().collect();
-        names.iter().find_map(|name| self.step_of(name, roll, led))
+        let mut is_waiting = led < WORKER_SILENT_BEATS_MAX;
+        for name in &names {
+            match self.step_of(name, &mut scene) {
+                Look::Step(step) => return Some(*step),
+                Look::Waits => is_waiting = true,
+                Look::Settled => {}
+            }
+        }
+        self.settled = (!is_waiting).then(|| roll.changes());
+        None
     }
 
-    fn step_of(&mut self, name: &str, roll: &Roll, led: u32) -> Option<Step> {
-        let job = self.catalogue.jobs.get(name).filter(|job| job.goal == Goal::Running)?.clone();
+    fn step_of(&mut self, name: &str, scene: &mut Scene<'_>) -> Look {
+        let job = self.catalogue.jobs.get(name).filter(|job| job.goal == Goal::Running);
+        let Some(job) = job else { return Look::Settled };
         let known = self.catalogue.assignments.get(name);
         let epoch = known.map_or(0, |known| known.epoch) + 1;
-        let before = known.filter(|known| known.run == job.run).cloned();
-        let grants = before.as_ref().map(|it| it.grants.clone()).unwrap_or_default();
-        if let Some(reason) = grants.iter().find_map(|grant| failure(name, grant, roll)) {
-            return Some(failed(&job, reason));
+        let before = known.filter(|known| known.run == job.run);
+        let grants = before.map(|it| it.grants.as_slice()).unwrap_or_default();
+        if let Some(reason) = grants.iter().find_map(|grant| failure(name, grant, scene.roll)) {
+            return Look::Step(Box::new(failed(job, reason)));
         }
-        let is_unheard = |grant: &Grant| roll.node(&grant.worker).is_none();
-        if led < WORKER_SILENT_BEATS_MAX && grants.iter().any(is_unheard) {
-            return None;
+        let is_unheard = |grant: &Grant| {
+            let heard = scene.roll.node(&grant.worker);
+            !heard.is_some_and(|heard| heard.runs.is_whole())
+        };
+        if scene.led < WORKER_SILENT_BEATS_MAX && grants.iter().any(is_unheard) {
+            return Look::Waits;
         }
-        let live: BTreeMap<&str, &Beat> = roll
-            .workers()
-            .filter(|beat| beat.protocol == PROTOCOL)
-            .map(|beat| (beat.node.as_str(), beat))
-            .collect();
-        let draft = self.draft(&job, (&grants, &live), epoch)?;
-        let states = || grants.iter().map(|grant| standing(name, grant, &live));
-        if states().any(|it| it == Standing::Ended) && !states().any(|it| it == Standing::Gone) {
-            self.hold(name, roll.own_beats())?;
+        scene.leave(grants);
+        let draft = self.draft(job, grants, scene, epoch);
+        scene.take(grants);
+        let Some(draft) = draft else { return Look::Settled };
+        let states = || grants.iter().map(|grant| standing(name, grant, &scene.live));
+        let has_ended = states().any(|it| it == Standing::Ended);
+        let is_held = has_ended && !states().any(|it| it == Standing::Gone);
+        let step = Step::new(job.clone(), (draft, grants), before.is_none());
+        if is_held && self.hold(name, scene.roll.own_beats()).is_none() {
+            return Look::Waits;
         }
-        Some(Step::new(job, (draft, grants), before.is_none()))
+        Look::Step(Box::new(step))
     }
 
     /// The assignment that is wanted, unless it is there already.
     fn draft(
         &self,
         job: &Job,
-        (grants, live): (&[Grant], &BTreeMap<&str, &Beat>),
+        grants: &[Grant],
+        scene: &Scene<'_>,
         epoch: u64,
     ) -> Option<Assignment> {
-        let offers: Vec<Offer> = live.values().map(|beat| self.offer(&job.name, beat)).collect();
+        let live = &scene.live;
         let current: BTreeMap<SlotKey, _> =
             grants.iter().map(|it| ((it.worker.clone(), it.slot), it.tasks.clone())).collect();
-        let kept = kept(&job.name, live.values().copied());
+        let kept = kept(&job.name, live);
         let wish = Wish { tasks: job.tasks().collect(), slots: job.slots, kept };
-        let wanted = target(&wish, &offers, &current);
+        let wanted = target(&wish, &scene.offers, &current);
         let known: Vec<(Grant, Standing)> =
             grants.iter().map(|it| (it.clone(), standing(&job.name, it, live))).collect();
-        let nonce = |worker: &str| live.get(worker).map_or(0, |beat| beat.nonce);
+        let nonce = |worker: &str| live.get(worker).map_or(0, |heard| heard.beat.nonce);
         let next = moves::next(&known, &wanted, epoch, nonce);
         // Without a slot nothing can run; what is fenced then would only be fenced twice.
         if next.is_empty() || next == grants {
@@ -311,16 +348,19 @@ impl Leader {
         })
     }
 
-    /// What a task manager has left for a job.
-    fn offer(&self, name: &str, beat: &Beat) -> Offer {
-        let held = self.catalogue.grants_of(&beat.node, beat.nonce);
-        let taken = held.filter(|(job, _)| job.name != name).map(|(_, grant)| grant.slot);
-        Offer {
-            worker: beat.node.clone(),
-            host: beat.host.clone(),
-            slots: beat.slots,
-            taken: taken.collect(),
-        }
+    /// What the task managers have left beside all that is granted.
+    fn offers(&self, live: &Live<'_>) -> Vec<Offer> {
+        let taken = |beat: &Beat| {
+            let held = self.catalogue.grants_of(&beat.node, beat.nonce);
+            held.map(|(_, grant)| grant.slot).collect()
+        };
+        let offer = |heard: &&Heard| Offer {
+            worker: heard.beat.node.clone(),
+            host: heard.beat.host.clone(),
+            slots: heard.beat.slots,
+            taken: taken(&heard.beat),
+        };
+        live.values().map(offer).collect()
     }
 
     /// Nothing while a slot that keeps ending has to wait; else notes this end.
@@ -340,19 +380,55 @@ impl Leader {
 }
 
 /// Where the state of a job's tasks lies.
-fn kept<'b>(job: &str, live: impl Iterator<Item = &'b Beat>) -> BTreeMap<TaskId, BTreeSet<String>> {
+fn kept(job: &str, live: &Live<'_>) -> BTreeMap<TaskId, BTreeSet<String>> {
     let mut kept: BTreeMap<TaskId, BTreeSet<String>> = BTreeMap::new();
-    for beat in live {
-        let here = beat.kept.iter().filter(|it| it.job == job).flat_map(|it| &it.tasks);
-        for task in here {
-            kept.entry(*task).or_default().insert(beat.node.clone());
+    for (node, heard) in live {
+        // Beats name the jobs in their order.
+        let of = &heard.beat.kept;
+        let here =
+            of.binary_search_by(|it| it.job.as_str().cmp(job)).ok().and_then(|at| of.get(at));
+        for task in here.into_iter().flat_map(|here| &here.tasks) {
+            kept.entry(*task).or_default().insert((*node).to_owned());
         }
     }
     kept
 }
 
+/// What a look at a job comes to.
+enum Look {
+    /// It has to be changed.
+    Step(Box<Step>),
+    /// It has to wait for time to pass.
+    Waits,
+    /// It is as it should be, as far as can be.
+    Settled,
+}
+
+impl Scene<'_> {
+    /// A job looks at the offers: its own slots are not taken by others.
+    fn leave(&mut self, grants: &[Grant]) {
+        self.each(grants, |taken, slot| taken.remove(&slot));
+    }
+
+    /// The job has looked.
+    fn take(&mut self, grants: &[Grant]) {
+        self.each(grants, BTreeSet::insert);
+    }
+
+    fn each(&mut self, grants: &[Grant], change: impl Fn(&mut BTreeSet<u32>, u32) -> bool) {
+        for grant in grants {
+            let beat = self.live.get(grant.worker.as_str()).map(|heard| &heard.beat);
+            if beat.is_some_and(|beat| beat.nonce == grant.nonce)
+                && let Some(offer) = self.offers.iter_mut().find(|it| it.worker == grant.worker)
+            {
+                change(&mut offer.taken, grant.slot);
+            }
+        }
+    }
+}
+
 impl Step {
-    fn new(job: Job, (draft, before): (Assignment, Vec<Grant>), is_fresh: bool) -> Self {
+    fn new(job: Job, (draft, before): (Assignment, &[Grant]), is_fresh: bool) -> Self {
         let mut todo = VecDeque::from([Todo::Register]);
         if job.is_transactional {
             let id = |grant: &Grant| transactional_id(&job.name, &grant.worker, grant.slot);
@@ -371,12 +447,11 @@ impl Step {
         Self { job, draft: Some(draft), is_fresh, todo }
     }
 
-    /// Task managers with new grants, each with the slots that it may ever use for the job.
-    fn workers(&self) -> BTreeMap<String, u32> {
-        let mut workers = BTreeMap::new();
+    /// Task managers with grants, each with the slots that it uses for the job.
+    fn workers(&self) -> BTreeMap<String, BTreeSet<u32>> {
+        let mut workers: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
         for grant in self.draft.iter().flat_map(|draft| &draft.grants) {
-            let slots: &mut u32 = workers.entry(grant.worker.clone()).or_default();
-            *slots = (*slots).max(grant.slot + 1);
+            workers.entry(grant.worker.clone()).or_default().insert(grant.slot);
         }
         workers
     }
@@ -394,12 +469,12 @@ impl Step {
     }
 }
 
-fn standing(job: &str, grant: &Grant, live: &BTreeMap<&str, &Beat>) -> Standing {
-    let beat = live.get(grant.worker.as_str()).filter(|beat| beat.nonce == grant.nonce);
-    let Some(beat) = beat else {
+fn standing(job: &str, grant: &Grant, live: &Live<'_>) -> Standing {
+    let heard = live.get(grant.worker.as_str()).filter(|it| it.beat.nonce == grant.nonce);
+    let Some(heard) = heard else {
         return Standing::Gone;
     };
-    let run = beat.run(job, grant.slot, grant.since);
+    let run = heard.runs.run(job, grant.slot, grant.since);
     match run.map(|run| (&run.phase, run.turn)) {
         Some((Phase::Ended { .. } | Phase::Failed { .. }, _)) => Standing::Ended,
         Some((Phase::Running, turn)) => Standing::Working { turn },
@@ -409,8 +484,8 @@ fn standing(job: &str, grant: &Grant, live: &BTreeMap<&str, &Beat>) -> Standing 
 
 /// Why a grant's slot cannot go on anywhere.
 fn failure(job: &str, grant: &Grant, roll: &Roll) -> Option<String> {
-    let beat = &roll.node(&grant.worker).filter(|it| it.beat.nonce == grant.nonce)?.beat;
-    match &beat.run(job, grant.slot, grant.since)?.phase {
+    let heard = roll.node(&grant.worker).filter(|it| it.beat.nonce == grant.nonce)?;
+    match &heard.runs.run(job, grant.slot, grant.since)?.phase {
         Phase::Failed { reason } => Some(reason.clone()),
         Phase::Starting | Phase::Running | Phase::Ended { .. } => None,
     }

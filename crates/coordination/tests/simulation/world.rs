@@ -38,7 +38,7 @@ struct Log {
     /// The epoch of each transactional id.
     epochs: BTreeMap<String, i16>,
     /// The claims of the job: slots by task manager.
-    claims: BTreeMap<String, u32>,
+    claims: BTreeMap<String, BTreeSet<u32>>,
     /// How far each task has come.
     positions: BTreeMap<TaskId, u64>,
 }
@@ -318,11 +318,10 @@ impl World {
         let outcome = match action {
             Action::Register { workers, .. } => {
                 for (worker, slots) in workers {
-                    let known = self.log.claims.entry(worker).or_default();
-                    *known = slots.max(*known);
+                    self.log.claims.entry(worker).or_default().extend(slots);
                 }
                 let ids = self.log.claims.iter().flat_map(|(worker, slots)| {
-                    (0..*slots).map(move |slot| transactional_id(JOB, worker, slot))
+                    slots.iter().map(move |slot| transactional_id(JOB, worker, *slot))
                 });
                 Outcome::Ids(ids.collect())
             }

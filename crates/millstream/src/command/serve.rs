@@ -40,6 +40,9 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How long the last beat, which says that the node leaves, may take to be heard.
 const LAST_BEAT_MS: u64 = 1_100;
 
+/// Pause between two looks whether a role has ended by itself.
+const ROLE_LOOK_MS: u64 = 250;
+
 /// Nodes of one role that find a place of their own in one data folder.
 const NODES_OF_A_FOLDER_MAX: u32 = 64;
 
@@ -276,7 +279,7 @@ async fn first(running: &mut Running) -> Result<(), CoordinationError> {
         if let Some(at) = running.iter().position(Task::is_finished) {
             return running.swap_remove(at).join().await.unwrap_or(Ok(()));
         }
-        timer::sleep(Duration::from_millis(50)).await;
+        timer::sleep(Duration::from_millis(ROLE_LOOK_MS)).await;
     }
 }
 

@@ -106,6 +106,7 @@ impl Moves<'_> {
             partition: *partition,
         };
         let mut shown = lock(self.shared);
+        shown.changes += 1;
         shown.turn = turn;
         shown.tasks = held.iter().map(task).collect();
     }

@@ -3,7 +3,7 @@
 //! The claims of a job bear its number, one for each task manager that ever had a slot of it. So
 //! `millstream run` of the same file fences all of them, and the leader notices it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use client::Client;
 use coordination::catalogue::Job;
@@ -28,7 +28,7 @@ pub(crate) enum Found {
 pub(crate) async fn register(
     client: &Client,
     (job, plan): (&Job, &Plan),
-    workers: &BTreeMap<String, u32>,
+    workers: &BTreeMap<String, BTreeSet<u32>>,
     leader: &Claimant,
 ) -> Result<Found, EngineError> {
     let ledger = Ledger::read(client, &plan.plan_topic).await?;
@@ -41,12 +41,15 @@ pub(crate) async fn register(
     }
     for (worker, slots) in workers {
         let known = ledger.by_worker.get(worker);
-        if known.is_some_and(|claim| is_ours(claim) && claim.slots >= *slots) {
+        let mut numbers = known.map(Claim::slot_numbers).unwrap_or_default();
+        if known.is_some_and(is_ours) && numbers.is_superset(slots) {
             continue;
         }
+        numbers.extend(slots);
         let claimant = Claimant { worker: worker.clone(), nonce: job.claim, ..leader.clone() };
         let mut claim = claimant.claim(plan, &ledger);
-        claim.slots = known.map_or(0, |known| known.slots).max(*slots);
+        claim.slots = numbers.last().map_or(0, |last| last + 1);
+        claim.numbers = Some(numbers);
         ledger::write(client, &plan.plan_topic, &claim, leader.started_ms).await?;
     }
     let ledger = Ledger::read(client, &plan.plan_topic).await?;

@@ -44,6 +44,8 @@ pub(crate) struct Held {
     pub(crate) job: String,
     pub(crate) grant: Grant,
     restarts: u64,
+    /// What was told: changes, and looks at the slot that were shown.
+    told: (u64, u64),
     shared: Arc<Mutex<Shown>>,
     /// The grant as it is now: its tasks may change while the slot runs.
     wanted: WatchSender<Grant>,
@@ -52,9 +54,20 @@ pub(crate) struct Held {
     running: Task<()>,
 }
 
+/// What is new of a slot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct News {
+    /// Its phase, its turn or its tasks.
+    pub(crate) has_changed: bool,
+    /// Its figures.
+    pub(crate) has_committed: bool,
+}
+
 /// What is seen of a slot from outside.
 #[derive(Debug)]
 pub(super) struct Shown {
+    /// Rises with each change of what follows.
+    pub(super) changes: u64,
     phase: Phase,
     /// The turn of the grant that has been followed.
     pub(super) turn: u64,
@@ -81,6 +94,7 @@ impl Held {
         (before, restarts): (Vec<WatchReceiver<()>>, u64),
     ) -> Self {
         let shown = Shown {
+            changes: 1,
             phase: Phase::Starting,
             turn: grant.turn,
             tasks: grant.tasks.clone(),
@@ -98,10 +112,12 @@ impl Held {
             let _holding = holding;
             wait_for(before, &granted).await;
             let end = Box::pin(work(&place, &job_of, (&granted, following), &told)).await;
-            lock(&told).phase = end;
+            let mut shown = lock(&told);
+            shown.phase = end;
+            shown.changes += 1;
         });
         let (job, grant) = (job.name.clone(), grant.clone());
-        Self { job, grant, restarts, shared, wanted, ended, running }
+        Self { job, grant, restarts, told: (0, 0), shared, wanted, ended, running }
     }
 
     /// Follows the grant, whose tasks may have changed, without beginning anew.
@@ -157,6 +173,16 @@ impl Held {
             view: shown.view.clone(),
             restarts: self.restarts,
         }
+    }
+
+    /// What is new since the last call.
+    pub(crate) fn news(&mut self) -> News {
+        let shown = lock(&self.shared);
+        let view = shown.view.as_ref();
+        let view = view.map(|it| it.lock().expect("no holder of a slot's view panics").shown);
+        let (now, told) = ((shown.changes, view.unwrap_or(0)), self.told);
+        self.told = now;
+        News { has_changed: now.0 != told.0, has_committed: now.1 != told.1 }
     }
 
     /// What the beats say of it; figures of its tasks only when there is room for them.
@@ -224,6 +250,7 @@ async fn work(
         if shown.is_stopping {
             return Phase::Ended { reason: "stopped".to_owned() };
         }
+        shown.changes += 1;
         shown.phase = Phase::Running;
         shown.orders = Some(opened.orders);
         shown.view = Some(opened.view);
@@ -254,12 +281,16 @@ async fn work(
 
 /// Returns when a topic of the job is gone or another one than it was.
 async fn gone(mut known: Known, client: &Client) -> EngineError {
+    let mut refreshed = client.refreshed();
     loop {
         if known.is_in_doubt(client)
             && let Ok(Some(gone)) = known.gone(client).await
         {
             return gone;
         }
+        // While a client lives, so does what tells of it.
+        drop(refreshed.changed().await);
+        // Looks at the cluster come in bursts, and one answer to all of them is enough.
         timer::sleep(Duration::from_millis(SLOT_WAIT_MS_MAX)).await;
     }
 }

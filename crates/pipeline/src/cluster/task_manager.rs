@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::cast;
 use base::clock::Clock;
 use client::Client;
 use client::options::ProducerOptions;
@@ -16,7 +17,7 @@ use coordination::CoordinationError;
 use coordination::beat::{Beat, PROTOCOL};
 use coordination::catalogue::Catalogue;
 use coordination::heart::Voice;
-use coordination::limits::{BEAT_TASKS_MAX, READ_WAIT_MS_MAX};
+use coordination::limits::{BEAT_TASKS_MAX, MANAGER_BEAT_MS, READ_WAIT_MS_MAX, RUN_TOLD_MS};
 use coordination::node::Node;
 use coordination::reader::{From, Reader, Word};
 use coordination::sos::FreeThreads;
@@ -46,6 +47,14 @@ pub struct Worker {
     held: BTreeMap<(String, u32), Held>,
     /// Slots that were told to end and have not.
     ending: Vec<Held>,
+    /// Whether the catalogue has changed since it was followed.
+    is_stale: bool,
+    /// When the figures of all slots were told, in steady milliseconds.
+    told_ms: u64,
+    /// When it was last looked whether there is news of them, in steady milliseconds.
+    looked_ms: u64,
+    /// The epoch of the leader that was heard last.
+    leader: Option<u64>,
     /// The newest assignment that was followed, by job.
     followed: BTreeMap<String, u64>,
     /// How often each slot has begun, by job.
@@ -71,6 +80,10 @@ impl Worker {
             catalogue: Catalogue::default(),
             held: BTreeMap::new(),
             ending: Vec::new(),
+            is_stale: false,
+            told_ms: 0,
+            looked_ms: 0,
+            leader: None,
             followed: BTreeMap::new(),
             begun: BTreeMap::new(),
             views: Views::default(),
@@ -111,7 +124,10 @@ impl Worker {
                     return Err(error);
                 }
             }
-            self.follow();
+            if std::mem::take(&mut self.is_stale) || !self.ending.is_empty() {
+                self.follow();
+            }
+            self.tell_runs();
         }
         self.end().await;
         Ok(())
@@ -122,10 +138,14 @@ impl Worker {
         let mut is_called = false;
         for word in words {
             match word {
-                Word::Entry(entry) => self.catalogue.apply(entry),
+                Word::Entry(entry) => {
+                    self.catalogue.apply(entry);
+                    self.is_stale = true;
+                }
                 Word::Beat(beat) => {
                     if beat.leads.is_some() {
                         self.voice.hears_leader();
+                        self.hear_leader(beat.leads);
                     }
                     let (born, ours) =
                         ((beat.started_ms, beat.nonce), (self.node.started_ms, self.node.nonce));
@@ -143,6 +163,14 @@ impl Worker {
             }
         }
         Ok(is_called)
+    }
+
+    /// One that leads since now may have come too late to hear what the slots do.
+    fn hear_leader(&mut self, epoch: Option<u64>) {
+        if self.leader != epoch {
+            self.leader = epoch;
+            self.voice.tell_all();
+        }
     }
 
     /// Tells who called how many threads are free. It is not waited for: who calls calls again.
@@ -203,12 +231,9 @@ impl Worker {
             *begun += 1;
         }
         self.tell_time();
-        self.tell_runs();
-        if let Some(folder) = &self.place.state
-            && let Some(kept) = self.hoard.told(&self.catalogue, &folder.kept)
-        {
-            self.voice.keeps(kept);
-        }
+        // Others are there than before.
+        self.tell_all();
+        self.show();
     }
 
     /// Learns what an earlier start has left.
@@ -220,10 +245,51 @@ impl Worker {
         }
     }
 
-    /// Says what the slots do, in the beats and to those who look on.
-    fn tell_runs(&self) {
+    /// Says of which tasks the state lies here, when that has changed.
+    fn tell_kept(&mut self) {
+        if let Some(folder) = &self.place.state
+            && let Some(kept) = self.hoard.told(&self.catalogue, &folder.kept)
+        {
+            self.voice.keeps(kept);
+        }
+    }
+
+    /// Says what is new of the slots, and of all of them now and then: what they spend their time
+    /// on changes by itself.
+    fn tell_runs(&mut self) {
+        let now_ms = self.place.clock.steady_ms();
+        // No node beats more often.
+        if now_ms.saturating_sub(self.looked_ms) < MANAGER_BEAT_MS {
+            return;
+        }
+        self.looked_ms = now_ms;
+        self.tell_kept();
+        let every_ms = RUN_TOLD_MS * cast::u64_of(self.held.len());
+        if now_ms.saturating_sub(self.told_ms) >= every_ms {
+            self.tell_all();
+        }
+        let mut tasks_left = BEAT_TASKS_MAX;
+        let mut has_changed = false;
+        for held in self.held.values_mut() {
+            let news = held.news();
+            has_changed |= news.has_changed;
+            if news.has_changed || news.has_committed {
+                self.voice.runs_anew(held.run(&mut tasks_left));
+            }
+        }
+        if has_changed {
+            self.show();
+        }
+    }
+
+    fn tell_all(&mut self) {
         let mut tasks_left = BEAT_TASKS_MAX;
         self.voice.runs(self.held.values().map(|held| held.run(&mut tasks_left)).collect());
+        self.told_ms = self.place.clock.steady_ms();
+    }
+
+    /// Shows the slots to those who look on.
+    fn show(&self) {
         self.views.show(self.held.values().map(Held::looked).collect());
     }
 

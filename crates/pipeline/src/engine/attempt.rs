@@ -376,7 +376,7 @@ async fn claim(shared: &Shared, is_first: bool) -> Result<(), EngineError> {
     let plan = &shared.plan;
     let ledger = Ledger::read(&shared.client, &plan.plan_topic).await?;
     if !is_first && !is_newest(shared, &ledger) {
-        return Err(EngineError::Fenced { by: ledger.newest });
+        return Err(EngineError::Fenced { by: ledger.newest.map(Box::new) });
     }
     ledger.check(plan)?;
     let claim = shared.claimant.claim(plan, &ledger);
@@ -396,7 +396,7 @@ async fn check_claim(shared: &Shared) -> Result<(), EngineError> {
     if is_newest(shared, &ledger) {
         return Ok(());
     }
-    Err(EngineError::Fenced { by: ledger.newest })
+    Err(EngineError::Fenced { by: ledger.newest.map(Box::new) })
 }
 
 fn is_newest(shared: &Shared, ledger: &Ledger) -> bool {
@@ -419,5 +419,6 @@ async fn told(shared: &Shared, error: EngineError) -> EngineError {
 async fn fenced(shared: &Shared) -> EngineError {
     let ledger = Ledger::read(&shared.client, &shared.plan.plan_topic).await;
     let newest = ledger.ok().and_then(|ledger| ledger.newest);
-    EngineError::Fenced { by: newest.filter(|claim| claim.nonce != shared.claimant.nonce) }
+    let by = newest.filter(|claim| claim.nonce != shared.claimant.nonce);
+    EngineError::Fenced { by: by.map(Box::new) }
 }

@@ -23,7 +23,7 @@ pub enum EngineError {
     /// Another process has taken the pipeline over.
     Fenced {
         /// Who, if the plan topic tells.
-        by: Option<Claim>,
+        by: Option<Box<Claim>>,
     },
     /// A position is not in the log any more.
     OutOfRange(ClientError),

@@ -131,7 +131,7 @@ impl Known {
     /// The topics as the client sees them now. Brokers that give topics no ids are believed.
     pub(crate) fn of(client: &Client, plan: &Plan) -> Self {
         let cluster = client.cluster();
-        let ours = cluster.topics.values().filter(|it| plan.topics.contains_key(&*it.name));
+        let ours = plan.topics.keys().filter_map(|name| cluster.topics.get(name.as_str()));
         let ids = ours.filter(|it| !it.id.is_zero()).map(|it| (it.name.to_string(), it.id));
         Self { ids: ids.collect(), seen: None }
     }

@@ -86,6 +86,7 @@ mod tests {
             format: 1,
             worker: worker.to_owned(),
             slots: 2,
+            numbers: None,
             host: "h".to_owned(),
             pid: 1,
             started_ms: 0,

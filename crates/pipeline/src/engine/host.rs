@@ -30,7 +30,7 @@ use super::task::{Position, Task};
 use super::topics::{Counts, tasks_of};
 use super::view::SlotView;
 use super::writer::Writer;
-use crate::limits::{RESTORE_SILENCE_MS_MAX, SLOT_ORDERS_MAX};
+use crate::limits::{FETCH_WAIT_QUIET_MS_MAX, RESTORE_SILENCE_MS_MAX, SLOT_ORDERS_MAX};
 
 type Places = BTreeMap<(String, i32), i64>;
 
@@ -154,6 +154,7 @@ impl Host<'_> {
             writer,
             consumer: self.client.consumer(ConsumerOptions {
                 isolation: Isolation::ReadCommitted,
+                fetch_wait_quiet_max: Duration::from_millis(FETCH_WAIT_QUIET_MS_MAX),
                 ..ConsumerOptions::default()
             }),
             orders,

@@ -4,7 +4,7 @@
 //! the topic knows, and only then reads positions. So of two processes with one pipeline the older
 //! one is fenced, and can tell by whom.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -30,6 +30,10 @@ pub struct Claim {
     pub worker: String,
     /// Slots that it uses; its transactional ids end with their numbers.
     pub slots: u32,
+    /// Their numbers, where they are not all below `slots`: a task manager counts the slots of
+    /// all its pipelines, and fencing those of others would cost a flush of the log for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numbers: Option<BTreeSet<u32>>,
     /// The machine.
     pub host: String,
     /// The process.
@@ -40,6 +44,13 @@ pub struct Claim {
     pub nonce: u64,
     /// The outline of its plan.
     pub outline: String,
+}
+
+impl Claim {
+    /// The numbers of its slots.
+    pub(crate) fn slot_numbers(&self) -> BTreeSet<u32> {
+        self.numbers.clone().unwrap_or_else(|| (0..self.slots).collect())
+    }
 }
 
 impl fmt::Display for Claim {
@@ -123,7 +134,8 @@ impl Ledger {
     pub(crate) fn transactional_ids(&self, pipeline: &str) -> Vec<String> {
         let claims = self.by_worker.values();
         let ids = claims.flat_map(|claim| {
-            (0..claim.slots).map(|slot| transactional_id(pipeline, &claim.worker, slot))
+            let slots = claim.slot_numbers().into_iter();
+            slots.map(|slot| transactional_id(pipeline, &claim.worker, slot))
         });
         ids.collect()
     }
@@ -150,14 +162,16 @@ pub struct Claimant {
 }
 
 impl Claimant {
-    /// The claim for a plan. It names the most slots that this worker has ever used, so that the
-    /// ids of all of them are fenced at the next start.
+    /// The claim for a plan. It names all slots that this worker has ever used, so that the ids
+    /// of all of them are fenced at the next start.
     pub(crate) fn claim(&self, plan: &Plan, ledger: &Ledger) -> Claim {
-        let before = ledger.by_worker.get(&self.worker).map_or(0, |claim| claim.slots);
+        let before = ledger.by_worker.get(&self.worker);
+        let numbers = before.and_then(|claim| claim.numbers.clone());
         Claim {
             format: FORMAT,
             worker: self.worker.clone(),
-            slots: plan.slots.max(before),
+            slots: plan.slots.max(before.map_or(0, |claim| claim.slots)),
+            numbers: numbers.map(|numbers| numbers.into_iter().chain(0..plan.slots).collect()),
             host: self.host.clone(),
             pid: self.pid,
             started_ms: self.started_ms,
@@ -186,4 +200,32 @@ pub(crate) async fn write(
     };
     producer.append(record).await?;
     producer.close().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ids_of_a_claim_are_those_of_the_slots_that_it_names() {
+        let claim = |worker: &str, numbers: Option<&[u32]>| Claim {
+            format: FORMAT,
+            worker: worker.to_owned(),
+            slots: 3,
+            numbers: numbers.map(|numbers| numbers.iter().copied().collect()),
+            host: "h".to_owned(),
+            pid: 1,
+            started_ms: 0,
+            nonce: 1,
+            outline: String::new(),
+        };
+        let claims = [claim("all", None), claim("some", Some(&[2, 700]))];
+        let text = serde_json::to_string(&claims[0]).unwrap();
+        assert!(!text.contains("numbers"), "as it always was: {text}");
+        let text = serde_json::to_string(&claims[1]).unwrap();
+        assert_eq!(serde_json::from_str::<Claim>(&text).unwrap(), claims[1]);
+        let by_worker = claims.into_iter().map(|claim| (claim.worker.clone(), claim)).collect();
+        let ids = Ledger { by_worker, newest: None }.transactional_ids("p");
+        assert_eq!(ids, ["ms.p.all.0", "ms.p.all.1", "ms.p.all.2", "ms.p.some.2", "ms.p.some.700"]);
+    }
 }

@@ -124,7 +124,12 @@ impl Load {
         let span_us = now_us.saturating_sub(self.old_us.load(Ordering::Relaxed));
         let running = self.activity.load(Ordering::Relaxed);
         let running_us = now_us.saturating_sub(self.since_us.load(Ordering::Relaxed));
+        // A slot that has long been at one thing has not turned its meters meanwhile.
+        let is_long = running_us >= 2 * SPAN_US;
         let share = |(at, meter): (usize, &Meter)| {
+            if is_long {
+                return if at == running { 1.0 } else { 0.0 };
+            }
             let total = meter.total.load(Ordering::Relaxed);
             let extra = if at == running { running_us } else { 0 };
             let spent = (total + extra).saturating_sub(meter.old.load(Ordering::Relaxed));

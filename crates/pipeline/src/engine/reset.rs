@@ -121,7 +121,7 @@ impl Reset {
         };
         let newest = Ledger::read(client, &plan.plan_topic).await?.newest;
         if newest.as_ref().is_some_and(|newest| newest.nonce != claim.nonce) {
-            return Err(EngineError::Fenced { by: newest });
+            return Err(EngineError::Fenced { by: newest.map(Box::new) });
         }
         claim.outline = self.outline.to_text();
         Ok(ledger::write(client, &plan.plan_topic, &claim, claimant.started_ms).await?)

@@ -20,7 +20,6 @@ mod trouble;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use base::clock::Clock;
 use client::consumer::Fetched;
@@ -45,9 +44,7 @@ use parked::Parked;
 use state::memory::MemoryShare;
 pub(crate) use trouble::StateTrouble;
 
-use crate::limits::{
-    DECODED_BATCH_BYTES_MAX, SLOT_WAIT_MS_MAX, WRITER_BYTES_MAX, WRITER_FULL_BYTES,
-};
+use crate::limits::{DECODED_BATCH_BYTES_MAX, WRITER_BYTES_MAX, WRITER_FULL_BYTES};
 
 /// What a slot is told while it runs.
 #[derive(Debug)]
@@ -269,14 +266,6 @@ impl Slot {
                 let limit = position.limit.unwrap_or(i64::MAX);
                 position.next = position.next.max(reached.min(limit));
             }
-        }
-    }
-
-    /// How long to wait for input.
-    fn wait(&self) -> Duration {
-        match self.open.as_ref().filter(|_| self.has_work()) {
-            Some(open) => Duration::from_micros(self.pace.wait_us(open, self.clock.steady_us())),
-            None => Duration::from_millis(SLOT_WAIT_MS_MAX),
         }
     }
 

@@ -284,6 +284,17 @@ impl Task {
         Ok(())
     }
 
+    /// Whether time alone changes nothing any more: nothing depends on it, or every source that
+    /// is read is silent and was left out already.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        if !self.code.needs_time() && self.code.edges.is_empty() {
+            return true;
+        }
+        let inputs = self.code.stage.inputs.iter().enumerate();
+        let mut sources = inputs.filter(|(_, input)| matches!(input.kind, InputKind::Source(_)));
+        sources.all(|(topic, _)| self.watermark.is_left_out(Input { topic, producer: -1 }))
+    }
+
     /// Closes every window that ends by a time.
     pub(crate) fn close(
         &mut self,

@@ -80,6 +80,8 @@ pub(crate) struct SlotView {
     pub(crate) stage_of: Arc<BTreeMap<String, usize>>,
     /// Where it learns who wants to look; none before it runs.
     pub(crate) taps: Option<Arc<Taps>>,
+    /// How often it has shown how things stand.
+    pub(crate) shown: u64,
 }
 
 impl SlotView {

@@ -53,6 +53,11 @@ impl Watermark {
         self.inputs.entry(input).or_insert(fresh).is_idle = true;
     }
 
+    /// Whether an input was heard of and holds nobody back.
+    pub(crate) fn is_left_out(&self, input: Input) -> bool {
+        self.inputs.get(&input).is_some_and(|progress| progress.is_idle)
+    }
+
     /// How many tasks report for a topic, which a marker may correct.
     pub(crate) fn expect(&mut self, topic: usize, reporters: usize) {
         if let Some(expected) = self.expected.get_mut(topic) {

@@ -29,7 +29,7 @@ use crate::harness::{
     Sent, check, connect_as_program, each_record, plan, produce, read, start, values,
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) const FILE: &str = "
 version: 1

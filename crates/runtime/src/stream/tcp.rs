@@ -6,13 +6,15 @@ use std::net::SocketAddr;
 use base::cast;
 use base::chunk::{Chunk, FileRange};
 use bytes::{Buf as _, Bytes, BytesMut};
+use rustix::net::sockopt;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{Connection, FrameError, FrameReader, FrameWriter, ReaderKind, WriterKind};
 use crate::limits::{
-    FRAME_FIRST_RESERVE_BYTES_MAX, READ_BUFFER_BYTES, SENDFILE_BYTES_MAX, SENDFILE_BYTES_MIN,
+    FRAME_FIRST_RESERVE_BYTES_MAX, KEEPALIVE_AFTER, KEEPALIVE_COUNT_MAX, KEEPALIVE_EVERY,
+    READ_BUFFER_BYTES, SENDFILE_BYTES_MAX, SENDFILE_BYTES_MIN,
 };
 
 const LENGTH_BYTES: usize = 4;
@@ -49,6 +51,10 @@ pub(super) async fn connect(host: &str, port: u16) -> io::Result<Connection> {
 fn connection(stream: TcpStream, peer: String) -> io::Result<Connection> {
     // Frames are written whole; waiting for more to send would only add delay.
     stream.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(&stream, true)?;
+    sockopt::set_tcp_keepidle(&stream, KEEPALIVE_AFTER)?;
+    sockopt::set_tcp_keepintvl(&stream, KEEPALIVE_EVERY)?;
+    sockopt::set_tcp_keepcnt(&stream, KEEPALIVE_COUNT_MAX)?;
     let (read, write) = stream.into_split();
     let buffer = BytesMut::new();
     Ok(Connection {

@@ -70,3 +70,37 @@ pub(super) async fn an_empty_poll_returns_in_time(cluster: Cluster) -> Result<()
     assert_eq!(read(&mut consumer, 1).await?.len(), 1);
     Ok(())
 }
+
+pub(super) async fn a_long_wait_at_the_broker_ends_with_a_record_and_with_a_change_of_mind(
+    cluster: Cluster,
+) -> Result<(), ClientError> {
+    let client = cluster.client().await?;
+    let (topic, other) = (fresh_topic(&client, 1).await?, fresh_topic(&client, 1).await?);
+    fill(&client, &other, 3).await?;
+    let options = ConsumerOptions {
+        fetch_wait_max: Duration::from_millis(20),
+        fetch_wait_quiet_max: Duration::from_secs(600),
+        ..ConsumerOptions::default()
+    };
+    let mut consumer = reader(&client, &topic, options).await?;
+    let in_time = |start: timer::Instant| start.elapsed() < Duration::from_secs(20);
+    // After 20 + 40 + .. + 640 ms the next fetch waits for longer than all of them together.
+    assert!(consumer.poll(Duration::from_millis(1_500)).await?.is_empty());
+    let start = timer::now();
+    fill(&client, &topic, 1).await?;
+    assert_eq!(read(&mut consumer, 1).await?.len(), 1);
+    assert!(in_time(start), "{:?}", start.elapsed());
+    for round in 0..2 {
+        assert!(consumer.poll(Duration::from_millis(1_500)).await?.is_empty());
+        let start = timer::now();
+        match round {
+            0 => consumer.add(&other, 0, 0),
+            _ => consumer.seek(&other, 0, 0)?,
+        }
+        assert_eq!(read(&mut consumer, 3).await?.len(), 3);
+        assert!(in_time(start), "{:?}", start.elapsed());
+    }
+    fill(&client, &topic, 1).await?;
+    assert_eq!(read(&mut consumer, 1).await?.len(), 1);
+    Ok(())
+}

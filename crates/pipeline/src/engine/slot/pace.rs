@@ -1,6 +1,32 @@
-//! When a slot commits: little delay at low load, few transactions at high load.
+//! When a slot commits: little delay at low load, few transactions at high load; and how long it
+//! waits when there is nothing to commit.
 
-use crate::limits::{COMMIT_BYTES_MAX, COMMIT_PAUSE_US_MIN, COMMIT_RECORDS_MAX};
+use std::time::Duration;
+
+use super::Slot;
+use crate::engine::task::Task;
+use crate::limits::{
+    COMMIT_BYTES_MAX, COMMIT_PAUSE_US_MIN, COMMIT_RECORDS_MAX, SLOT_REST_MS_MAX, SLOT_WAIT_MS_MAX,
+};
+
+impl Slot {
+    /// How long to wait for input.
+    pub(super) fn wait(&self) -> Duration {
+        match self.open.as_ref().filter(|_| self.has_work()) {
+            Some(open) => Duration::from_micros(self.pace.wait_us(open, self.clock.steady_us())),
+            None if self.is_at_rest() => Duration::from_millis(SLOT_REST_MS_MAX),
+            None => Duration::from_millis(SLOT_WAIT_MS_MAX),
+        }
+    }
+
+    /// Whether only records and orders can give it something to do.
+    fn is_at_rest(&self) -> bool {
+        self.failure.is_none()
+            && !self.is_stopping
+            && self.parked.is_at_rest()
+            && self.tasks.iter().all(Task::is_at_rest)
+    }
+}
 
 /// The transaction that is under way.
 #[derive(Debug)]

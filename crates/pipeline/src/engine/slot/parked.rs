@@ -64,6 +64,11 @@ impl Parked {
         self.is_stale = true;
     }
 
+    /// Whether nothing leaves, so that nothing is due before the next order.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.scans.is_empty() && !self.holds_input()
+    }
+
     /// Whether no new input is taken.
     pub(super) fn holds_input(&self) -> bool {
         matches!(self.hold, Hold::Held { .. })

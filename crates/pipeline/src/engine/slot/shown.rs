@@ -46,6 +46,7 @@ impl Slot {
                 }
             }
         }
-        *self.view.lock().expect("no holder of a slot's view panics") = view;
+        let mut shown = self.view.lock().expect("no holder of a slot's view panics");
+        *shown = SlotView { shown: shown.shown + 1, ..view };
     }
 }
