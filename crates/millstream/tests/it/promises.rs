@@ -75,10 +75,11 @@ fn an_applied_change_keeps_what_tasks_remember_and_where_they_are() {
     log.ok(&["pipeline", "apply", &file(&log, COUNT)]);
     log.feed(&["produce", "in", "-k", "a"], "{}\n{}\n");
     log.ok(&["consume", "out", "-o", "start", "-n", "2"]);
-    let more = COUNT.replace("type: count,", "type: count, ttl: 30d,").replace(
-        "sinks:\n",
-        "  - { id: copy, type: forward, to: copied }\nsinks:\n  copied: { kafka: { topic: copies } }\n",
-    );
+    let copy = "  - { id: copy, type: forward, to: copied }\n";
+    let copied = "  copied: { kafka: { topic: copies } }\n";
+    let more = COUNT
+        .replace("type: count,", "type: count, ttl: 30d,")
+        .replace("sinks:\n", &format!("{copy}sinks:\n{copied}"));
     let told = log.ok(&["pipeline", "apply", &file(&log, &more), "--dry-run"]);
     let expected = "\
 would: replaces the file of counts

@@ -86,19 +86,24 @@ impl Session {
     /// Runs a line to its end; when it is to show something, until it does.
     fn command(&self, line: &str, shown: &[&str]) {
         let clock = SystemClock::new();
-        loop {
-            let output = self.shell(line).output().unwrap();
-            let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-            let (output, messages, code) =
-                (text(output.stdout), text(output.stderr), output.status.code());
-            let Some(missing) = shown.iter().find(|line| !shows(&output, line)) else {
-                assert_eq!(code, Some(0), "{}: {line}: {output}{messages}", self.page);
-                return;
-            };
-            let told = format!("{}: {line} does not show\n{missing}\n{output}", self.page);
-            assert!(clock.steady_ms() < PATIENCE_MS, "{told}{messages}");
+        while let Err(told) = self.look(line, shown) {
+            assert!(clock.steady_ms() < PATIENCE_MS, "{told}");
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    /// Runs a line to its end; what is missing of what it is to show.
+    fn look(&self, line: &str, shown: &[&str]) -> Result<(), String> {
+        let output = self.shell(line).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let (output, messages, code) =
+            (text(output.stdout), text(output.stderr), output.status.code());
+        if let Some(missing) = shown.iter().find(|line| !shows(&output, line)) {
+            let page = self.page;
+            return Err(format!("{page}: {line} does not show\n{missing}\n{output}{messages}"));
+        }
+        assert_eq!(code, Some(0), "{}: {line}: {output}{messages}", self.page);
+        Ok(())
     }
 
     /// Types the blocks of the page.
@@ -122,15 +127,16 @@ impl Session {
     /// Waits until all pipelines that were applied run.
     fn wait_until_running(&self, pipeline: &str) {
         let clock = SystemClock::new();
-        loop {
-            let ended = run(&["pipeline", "list", "-b", &self.log.address]);
-            let is_it = |line: &str| line.starts_with(pipeline) && line.contains(" running ");
-            if ended.output.lines().any(is_it) {
-                return;
-            }
-            assert!(clock.steady_ms() < PATIENCE_MS, "{}{}", ended.output, ended.messages);
+        let is_it = |line: &str| line.starts_with(pipeline) && line.contains(" running ");
+        while !self.list().lines().any(is_it) {
+            assert!(clock.steady_ms() < PATIENCE_MS, "{}", self.list());
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    fn list(&self) -> String {
+        let ended = run(&["pipeline", "list", "-b", &self.log.address]);
+        ended.output + &ended.messages
     }
 }
 
