@@ -83,7 +83,8 @@ fn an_applied_change_keeps_what_tasks_remember_and_where_they_are() {
     let told = log.ok(&["pipeline", "apply", &file(&log, &more), "--dry-run"]);
     let expected = "\
 would: replaces the file of counts
-+ copied: { kafka: { topic: copies } }
++   copied:
++     kafka: { topic: copies }
 + task seen: ttl: 30d
 + task copy: forward
 the state of seen goes on

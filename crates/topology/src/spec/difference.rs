@@ -39,12 +39,16 @@ fn text(written: &Task) -> String {
     out
 }
 
-/// Lines that one text has and the other one has not.
+/// Lines that one text has and the other one has not, each after the place that it belongs to.
 fn changed(before: &str, after: &str, place: &str) -> Vec<String> {
     let of = |text: &str, other: &str, sign: char| -> Vec<String> {
         let known: BTreeSet<String> = other.lines().map(str::to_owned).collect();
         let own = text.lines().filter(|line| !known.contains(*line));
-        own.map(|line| format!("{sign} {place}{}", line.trim())).collect()
+        let shown = |line: &str| match place {
+            "" => format!("{sign} {line}"),
+            place => format!("{sign} {place}{}", line.trim()),
+        };
+        own.map(shown).collect()
     };
     let mut lines = of(before, after, '-');
     lines.extend(of(after, before, '+'));
