@@ -105,6 +105,10 @@ pub const WRITER_FULL_BYTES: usize = WRITER_BYTES_MAX / 2;
 /// process has taken it over, in milliseconds.
 pub const CLAIM_LOOK_MS: u64 = 1_000;
 
+/// The same of a pipeline with transactions, which learns it when it commits, and would never while
+/// nothing comes.
+pub const FENCED_CLAIM_LOOK_MS: u64 = 5_000;
+
 /// Milliseconds between two deletions of what was worked off in edge topics; as Kafka Streams'
 /// `repartition.purge.interval.ms`.
 pub const EDGE_PURGE_EVERY_MS: u64 = 30_000;

@@ -25,7 +25,7 @@ use super::table::{self, FeederParts, Goal};
 use super::task::Task;
 use super::topics::{self, Counts};
 use super::writer::Writer;
-use crate::limits::{CLAIM_LOOK_MS, DRAIN_LOOK_MS, DRAIN_MS_MAX};
+use crate::limits::{CLAIM_LOOK_MS, DRAIN_LOOK_MS, DRAIN_MS_MAX, FENCED_CLAIM_LOOK_MS};
 
 type Places = BTreeMap<(String, i32), i64>;
 
@@ -195,10 +195,14 @@ impl<'a> Attempt<'a> {
     }
 
     /// Without transactions nobody is fenced, so the plan topic must be asked from time to time.
+    /// With them a commit tells, but nobody commits to whom nothing comes.
     async fn look_at_claim(&self, looked_ms: &mut u64) -> Result<(), EngineError> {
         let now_ms = self.shared.clock.steady_ms();
-        let is_plain = self.shared.plan.delivery == Delivery::AtLeastOnce;
-        if is_plain && now_ms.saturating_sub(*looked_ms) >= CLAIM_LOOK_MS {
+        let every_ms = match self.shared.plan.delivery {
+            Delivery::AtLeastOnce => CLAIM_LOOK_MS,
+            Delivery::ExactlyOnce => FENCED_CLAIM_LOOK_MS,
+        };
+        if now_ms.saturating_sub(*looked_ms) >= every_ms {
             *looked_ms = now_ms;
             check_claim(self.shared).await?;
         }

@@ -64,9 +64,11 @@ impl Parked {
         self.is_stale = true;
     }
 
-    /// Whether nothing leaves, so that nothing is due before the next order.
+    /// Whether nothing leaves, so that nothing is due before the next order. Whether letters leave
+    /// is known when it has been looked at since the start.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.scans.is_empty() && !self.holds_input()
+        let has_looked = !self.is_stale && self.scans.is_empty() && !self.holds_input();
+        self.topic.is_none() || has_looked
     }
 
     /// Whether no new input is taken.
