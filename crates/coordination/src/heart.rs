@@ -126,8 +126,10 @@ impl Voice {
     /// Says of which tasks the state lies here; beats that tell of all slots say so.
     pub fn keeps(&self, kept: Vec<Kept>) {
         let mut said = self.said();
-        said.beat.kept = kept;
-        said.whole_ms = None;
+        if said.beat.kept != kept {
+            said.beat.kept = kept;
+            said.whole_ms = None;
+        }
     }
 
     /// The slots that the node offers.

@@ -138,10 +138,9 @@ codes! {
         "It was paused, stopped or running already. Nothing was changed; \
          `millstream pipeline status` shows how it is.";
     NOT_ON_TASK_MANAGERS = "MS-3013", "task managers do not run this",
-        "Gateways measure one machine, and tables of SQLite and state on disk (`spill: disk`) lie \
-         in files of one machine: a cluster that moves its work about cannot have them. Run the \
-         file with `millstream run`, or let another pipeline fill the topic, or read it, there; \
-         without `spill: disk` the state is kept in memory.";
+        "Gateways measure one machine, and tables of SQLite lie in files of one machine: a cluster \
+         that moves its work about cannot have them. Run the file with `millstream run`, or let \
+         another pipeline fill the topic, or read it, there.";
     NO_LEADER = "MS-3014", "no job manager has answered",
         "The request lies in the log. A job manager that comes to lead within the hour still \
          carries it out. `millstream jobmanager` starts one.";

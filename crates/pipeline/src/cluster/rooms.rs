@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 
 use topology::plan::Plan;
+use topology::spec::Spill;
 
 use crate::engine::StateFolder;
 use crate::engine::room::Room;
 
-/// By pipeline and limit: a file that was replaced may have another one.
-type Known = BTreeMap<(String, u64), Weak<Room>>;
+/// By pipeline, limit, and whether state lies on disk: a file that was replaced may say otherwise.
+type Known = BTreeMap<(String, u64, bool), Weak<Room>>;
 
 /// The rooms of the pipelines that have slots here; cheap to clone.
 #[derive(Debug, Clone)]
@@ -29,7 +30,9 @@ impl Rooms {
     pub(crate) fn of(&self, plan: &Plan) -> Arc<Room> {
         let mut known = self.known.lock().expect("no holder of the rooms panics");
         known.retain(|_, room| room.strong_count() > 0);
-        let key = (plan.pipeline.clone(), plan.state.memory_limit_bytes);
+        let state = &plan.state;
+        let is_on_disk = state.spill == Spill::Disk;
+        let key = (plan.pipeline.clone(), state.memory_limit_bytes, is_on_disk);
         if let Some(room) = known.get(&key).and_then(Weak::upgrade) {
             return room;
         }
@@ -69,6 +72,9 @@ sink: {{ kafka: {{ topic: out }} }}
         assert!(first.hold(limit).is_ok());
         assert!(second.hold(1).is_err());
         assert!(rooms.of(&self::plan("q")).share().hold(limit).is_ok());
+        let mut on_disk = plan.clone();
+        on_disk.state.spill = Spill::Disk;
+        assert!(!Arc::ptr_eq(&rooms.of(&on_disk), &one));
         drop((one, other, first, second));
         assert!(rooms.of(&plan).share().hold(limit).is_ok());
     }

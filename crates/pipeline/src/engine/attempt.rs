@@ -195,18 +195,24 @@ impl<'a> Attempt<'a> {
     }
 
     /// Without transactions nobody is fenced, so the plan topic must be asked from time to time.
-    /// With them a commit tells, but nobody commits to whom nothing comes.
+    /// With them a commit tells, but nobody commits to whom nothing comes; there a log that does
+    /// not answer is no reason to begin anew.
     async fn look_at_claim(&self, looked_ms: &mut u64) -> Result<(), EngineError> {
         let now_ms = self.shared.clock.steady_ms();
-        let every_ms = match self.shared.plan.delivery {
-            Delivery::AtLeastOnce => CLAIM_LOOK_MS,
-            Delivery::ExactlyOnce => FENCED_CLAIM_LOOK_MS,
-        };
-        if now_ms.saturating_sub(*looked_ms) >= every_ms {
-            *looked_ms = now_ms;
-            check_claim(self.shared).await?;
+        let is_plain = self.shared.plan.delivery == Delivery::AtLeastOnce;
+        let every_ms = if is_plain { CLAIM_LOOK_MS } else { FENCED_CLAIM_LOOK_MS };
+        if now_ms.saturating_sub(*looked_ms) < every_ms {
+            return Ok(());
         }
-        Ok(())
+        *looked_ms = now_ms;
+        if is_plain {
+            return check_claim(self.shared).await;
+        }
+        let patience = Duration::from_millis(CLAIM_LOOK_MS);
+        match timer::timeout(patience, check_claim(self.shared)).await {
+            Ok(Err(fenced @ EngineError::Fenced { .. })) => Err(fenced),
+            _ => Ok(()),
+        }
     }
 
     /// Finishes what lies in the log now: sources, then edge by edge, then the tables.
