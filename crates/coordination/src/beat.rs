@@ -8,7 +8,7 @@ use crate::node::Node;
 use crate::seen::Seen;
 
 /// The protocol between nodes. It is raised when nodes of two versions could not work together.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// One beat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +50,10 @@ pub struct Beat {
     /// order of jobs. A partial beat says nothing of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<Kept>,
+    /// Tasks whose state it copies and has in memory or on disk but for the last records, told as
+    /// `kept` is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<Kept>,
     /// Where it answers over HTTP, as `host:port`, when it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<String>,
@@ -76,6 +80,7 @@ impl Beat {
             sent_ms: 0,
             logged_ms: 0,
             kept: Vec::new(),
+            copies: Vec::new(),
             http: None,
         }
     }
@@ -87,6 +92,13 @@ impl Beat {
         let is_told = self.sent_ms > 0 && self.logged_ms > 0;
         let apart_ms = self.sent_ms.saturating_sub(self.logged_ms);
         (is_told && apart_ms.saturating_abs() > CLOCKS_APART_MS_MAX).then_some(apart_ms)
+    }
+
+    /// Takes over what a partial beat does not say again.
+    pub(crate) fn complete(&mut self, before: Self) {
+        if self.is_partial {
+            (self.kept, self.copies) = (before.kept, before.copies);
+        }
     }
 
     /// What its slot does under a grant.

@@ -85,6 +85,9 @@ pub struct Job {
     pub is_transactional: bool,
     /// Why it failed.
     pub note: Option<String>,
+    /// How many copies are wanted of the state of each stage's tasks; empty without any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standby: Vec<u32>,
 }
 
 impl Job {
@@ -92,6 +95,12 @@ impl Job {
     pub fn tasks(&self) -> impl Iterator<Item = TaskId> {
         let stages = (0_u32..).zip(&self.stages);
         stages.flat_map(|(stage, count)| (0..*count).map(move |it| TaskId { stage, partition: it }))
+    }
+
+    /// Its tasks whose state is wanted in copies, and in how many.
+    pub fn copied(&self) -> impl Iterator<Item = (TaskId, u32)> {
+        let copies = |task: &TaskId| self.standby.get(base::cast::usize_of_u32(task.stage));
+        self.tasks().filter_map(move |task| Some((task, *copies(&task)?))).filter(|(_, it)| *it > 0)
     }
 }
 
@@ -110,6 +119,19 @@ pub struct Assignment {
     pub leader_epoch: u64,
     /// The slots.
     pub grants: Vec<Grant>,
+    /// Who keeps copies of the state of tasks that others run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standby: Vec<Standby>,
+}
+
+/// Tasks whose state a task manager copies from their changelogs, so that it can go on with them
+/// at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standby {
+    /// The task manager, whichever its start: a copy is nobody's right to write.
+    pub worker: String,
+    /// The tasks.
+    pub tasks: Vec<TaskId>,
 }
 
 /// What a slot may do, and as whom.
@@ -228,12 +250,16 @@ impl Catalogue {
 
     /// The grants of one start of a task manager, with their jobs.
     pub fn grants_of(&self, worker: &str, nonce: u64) -> impl Iterator<Item = (&Job, &Grant)> {
-        let assigned = self.assignments.values().filter_map(|assignment| {
+        let all = self.assigned().flat_map(|(job, it)| it.grants.iter().map(move |it| (job, it)));
+        all.filter(move |(_, grant)| grant.worker == worker && grant.nonce == nonce)
+    }
+
+    /// The jobs that run, each with its assignment.
+    pub fn assigned(&self) -> impl Iterator<Item = (&Job, &Assignment)> {
+        self.assignments.values().filter_map(|assignment| {
             let job = self.jobs.get(&assignment.job)?;
             (job.run == assignment.run && job.goal == Goal::Running).then_some((job, assignment))
-        });
-        let all = assigned.flat_map(|(job, it)| it.grants.iter().map(move |grant| (job, grant)));
-        all.filter(move |(_, grant)| grant.worker == worker && grant.nonce == nonce)
+        })
     }
 }
 
@@ -249,7 +275,8 @@ mod tests {
         let (since, turn) = (epoch, epoch);
         let grant = Grant { worker, nonce: 9, slot, since, turn, identity, tasks, leaving };
         let grants = vec![grant];
-        Assignment { format: 1, job: "p".to_owned(), run: 4, epoch, leader_epoch: 2, grants }
+        let (job, standby) = ("p".to_owned(), Vec::new());
+        Assignment { format: 1, job, run: 4, epoch, leader_epoch: 2, grants, standby }
     }
 
     #[test]

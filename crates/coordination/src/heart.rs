@@ -63,6 +63,17 @@ impl fmt::Debug for Voice {
     }
 }
 
+impl Said {
+    /// Lets the next beat say this of tasks, if it is news.
+    fn tell_of(&mut self, tasks: Vec<Kept>, place: impl Fn(&mut Beat) -> &mut Vec<Kept>) {
+        let known = place(&mut self.beat);
+        if *known != tasks {
+            *known = tasks;
+            self.whole_ms = None;
+        }
+    }
+}
+
 impl Voice {
     /// Begins with this.
     #[must_use]
@@ -125,11 +136,12 @@ impl Voice {
 
     /// Says of which tasks the state lies here; beats that tell of all slots say so.
     pub fn keeps(&self, kept: Vec<Kept>) {
-        let mut said = self.said();
-        if said.beat.kept != kept {
-            said.beat.kept = kept;
-            said.whole_ms = None;
-        }
+        self.said().tell_of(kept, |beat| &mut beat.kept);
+    }
+
+    /// Says of which tasks a copy of the state is up to date here, as [`Voice::keeps`] does.
+    pub fn copies(&self, copies: Vec<Kept>) {
+        self.said().tell_of(copies, |beat| &mut beat.copies);
     }
 
     /// The slots that the node offers.
@@ -215,6 +227,7 @@ impl Voice {
         let untold = std::mem::take(&mut said.untold);
         if beat.is_partial {
             beat.kept.clear();
+            beat.copies.clear();
             let news = untold.iter().filter_map(|key| said.runs.get(key));
             beat.runs = news.cloned().collect();
         } else {

@@ -310,10 +310,10 @@ pub async fn beats(
             if let Word::Beat(mut beat) = word {
                 let known = beats.remove(&beat.node);
                 let known = known.filter(|(known, _)| known.nonce == beat.nonce);
-                let known = known.map(|(known, runs)| (runs, known.kept));
-                let (mut runs, kept) = known.unwrap_or_default();
-                if beat.is_partial {
-                    beat.kept = kept;
+                let mut runs = Runs::default();
+                if let Some((known, of_known)) = known {
+                    runs = of_known;
+                    beat.complete(known);
                 }
                 runs.take(std::mem::take(&mut beat.runs), beat.is_partial);
                 beats.insert(beat.node.clone(), (beat, runs));

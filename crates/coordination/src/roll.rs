@@ -73,10 +73,10 @@ impl Roll {
                 let of = |beat: &Beat| (beat.slots, beat.protocol, beat.host.clone());
                 of(&known.beat) == of(&beat) && known.silent < WORKER_SILENT_BEATS_MAX
             });
-            let (mut runs, kept) =
-                known.map(|known| (known.runs, known.beat.kept)).unwrap_or_default();
-            if beat.is_partial {
-                beat.kept = kept;
+            let mut runs = Runs::default();
+            if let Some(known) = known {
+                runs = known.runs;
+                beat.complete(known.beat);
             }
             let is_news = runs.take(std::mem::take(&mut beat.runs), beat.is_partial);
             self.changes += u64::from(is_news || !is_known);

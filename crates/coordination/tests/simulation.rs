@@ -32,6 +32,7 @@ fn play(seed: u64) -> [u64; 4] {
     for _ in 0..3_000 {
         world.step();
     }
+    world.check_copies();
     let after = world.progress();
     for (task, count) in &before {
         assert!(after[task] > *count, "seed {seed}: {task:?} stands still in peace");

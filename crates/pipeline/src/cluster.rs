@@ -19,6 +19,7 @@ mod prepare;
 mod register;
 mod rooms;
 mod slot_host;
+mod standby;
 mod task_manager;
 mod views;
 

@@ -38,6 +38,7 @@ pub(crate) mod room;
 pub mod runner;
 pub(crate) mod slot;
 pub(crate) mod snapshot;
+pub(crate) mod standby;
 pub mod standing;
 mod table;
 pub mod tap;

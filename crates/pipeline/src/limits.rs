@@ -49,6 +49,24 @@ pub const RESTORE_WAIT_MS: u64 = 10;
 /// Longest wait for a changelog that gives nothing, in milliseconds, before it is looked at again.
 pub const RESTORE_WAIT_MS_MAX: u64 = 500;
 
+/// Records of its changelog that a copy of a task's state may lack and still be called up to date:
+/// a start reads them in less time than it takes to be noticed.
+pub const STANDBY_LAG_MAX: i64 = 10_000;
+
+/// Longest wait for changes of state that is copied, in milliseconds, before it is looked at what
+/// shall be copied.
+pub const STANDBY_WAIT_MS: u64 = 500;
+
+/// How often the ends of changelogs are asked for while changes come, in milliseconds: whether a
+/// copy is up to date is known as late as that.
+pub const STANDBY_LOOK_MS: u64 = 2_000;
+
+/// The same while nothing comes. State is as old as the last look, and may be hours old.
+pub const STANDBY_REST_MS: u64 = 60_000;
+
+/// Pause before copies are begun anew after the log or a disk has failed, in milliseconds.
+pub const STANDBY_PAUSE_MS: u64 = 1_000;
+
 /// How often the log tells how far a restore has come, in milliseconds.
 pub const RESTORE_TOLD_MS: u64 = 5_000;
 
@@ -83,6 +101,10 @@ pub const LOCAL_STATE_AGE_MS_MAX: i64 = 86_400_000;
 /// Local state is left alone this long before the changelog may forget deleted keys, in
 /// milliseconds: clocks differ, and a restore takes its time.
 pub const LOCAL_STATE_MARGIN_MS_MAX: i64 = 3_600_000;
+
+/// Age after which a node removes a snapshot at its start, in milliseconds: a week, because by then
+/// few changelogs remember the deletions since.
+pub const SNAPSHOT_AGE_MS_MAX: i64 = 7 * 86_400_000;
 
 /// Largest snapshot in bytes; it is held in memory while it is written.
 pub const SNAPSHOT_BYTES_MAX: usize = 1 << 30;

@@ -28,6 +28,9 @@ pub const TOPIC_BYTES_MAX: usize = 249;
 /// Most slots of one pipeline process.
 pub const PARALLELISM_MAX: u64 = 1_024;
 
+/// Most copies of a task's state beside the one that is worked with.
+pub const STANDBY_MAX: u64 = 3;
+
 /// Most partitions of a topic that a pipeline creates.
 pub const PARTITIONS_MAX: u64 = 10_000;
 

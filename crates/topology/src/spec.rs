@@ -108,6 +108,8 @@ pub struct StateSettings {
     /// Milliseconds between two snapshots of state in memory: what a start after a crash reads of
     /// the changelog, at most.
     pub snapshot_interval_ms: u64,
+    /// Copies of the state of each task that other task managers of a cluster keep up to date.
+    pub standby: u32,
 }
 
 /// Memory for the state in each process when a file names none, in bytes.
@@ -122,6 +124,7 @@ impl Default for StateSettings {
             memory_limit_bytes: STATE_MEMORY_BYTES,
             spill: Spill::None,
             snapshot_interval_ms: SNAPSHOT_INTERVAL_MS,
+            standby: 0,
         }
     }
 }

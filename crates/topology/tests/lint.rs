@@ -133,7 +133,7 @@ fn remarks_tell_what_is_worth_knowing() {
     check(&format!("{gap}dead_letter: plain\n"), &["note[MS-1054]", "`b`", "leave `plain` out"]);
     let again = with_tasks("  - { id: b, type: count, on_error: retry }");
     check(&again, &["note[MS-1060]", "`b` tries nothing again", "`then: fail`"]);
-    check(list, &["note[MS-1053]", "exactly once to topic `sink`"]);
+    check(list, &["note[MS-1053]", "exactly once from `source` to topic sink"]);
     let text = with_tasks("  - { id: a, type: count, window: { size: 1m, every: 10s } }");
     check(&text, &["note[MS-1051]", "counted 6 times"]);
     check(&format!("{text}dead_letter: dead\n"), &["warning[MS-1055]", "dead letters"]);

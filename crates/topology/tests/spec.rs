@@ -33,7 +33,7 @@ runtime:
   parallelism: 4
   delivery: exactly_once
   checkpoint_interval: 1s
-  state: { memory_limit: 256MiB, spill: disk, snapshot_interval: 5s }
+  state: { memory_limit: 256MiB, spill: disk, snapshot_interval: 5s, standby: 1 }
 source: { topic: sensors.raw, group: greenhouse, start: earliest, format: json }
 tasks:
   - { id: ingest, type: filter, where: temp_c != null, to: [mean, seen] }
@@ -72,6 +72,7 @@ fn the_full_form_is_read_completely() {
         memory_limit_bytes: 256 << 20,
         spill: Spill::Disk,
         snapshot_interval_ms: 5_000,
+        standby: 1,
     };
     assert_eq!(spec.runtime.state, state);
     assert_eq!(spec.partitions, 12);

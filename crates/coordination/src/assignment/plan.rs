@@ -32,19 +32,23 @@ pub struct Wish {
     pub tasks: Vec<TaskId>,
     /// Slots; fewer are used when there are fewer.
     pub slots: u32,
-    /// Tasks whose state lies at task managers, as a file or a copy, and at which.
-    pub kept: BTreeMap<TaskId, BTreeSet<String>>,
+    /// Tasks of whose state a copy is up to date at task managers.
+    pub copied: Places,
+    /// Tasks whose state lies at task managers, as of some time.
+    pub kept: Places,
 }
 
-impl Wish {
-    fn is_kept(&self, task: &TaskId, worker: &str) -> bool {
-        self.kept.get(task).is_some_and(|workers| workers.contains(worker))
-    }
+/// Where the state of tasks lies: the task managers of each.
+pub type Places = BTreeMap<TaskId, BTreeSet<String>>;
 
-    /// Tasks whose state lies at a task manager.
-    fn kept_at(&self, worker: &str) -> usize {
-        self.kept.values().filter(|workers| workers.contains(worker)).count()
-    }
+/// Whether the state of a task lies at a task manager.
+fn is_at(places: &Places, task: TaskId, worker: &str) -> bool {
+    places.get(&task).is_some_and(|workers| workers.contains(worker))
+}
+
+/// Tasks whose state lies at a task manager.
+fn count_at(places: &Places, worker: &str) -> usize {
+    places.values().filter(|workers| workers.contains(worker)).count()
 }
 
 /// The slots with their tasks, close to what runs now. Empty when no slot is free.
@@ -119,8 +123,8 @@ fn free_slot(wish: &Wish, offers: &[Offer], slots: &BTreeSet<SlotKey>) -> Option
         let slot = (0..offer.slots).find(is_free)?;
         let on_host = slots.iter().filter(|(at, _)| host_of(at) == Some(&offer.host)).count();
         let on_worker = slots.iter().filter(|(at, _)| *at == offer.worker).count();
-        let kept = Reverse(wish.kept_at(&offer.worker));
-        Some(((on_host, on_worker, kept, offer.taken.len(), &offer.worker), slot))
+        let state = [&wish.copied, &wish.kept].map(|it| Reverse(count_at(it, &offer.worker)));
+        Some(((on_host, on_worker, state, offer.taken.len(), &offer.worker), slot))
     });
     free.min().map(|((_, _, _, _, worker), slot)| (worker.clone(), slot))
 }
@@ -153,17 +157,12 @@ fn distribute(wish: &Wish, filled: &mut BTreeMap<SlotKey, Vec<TaskId>>) {
                 keeps
             });
         }
-        let left: Vec<TaskId> = of_stage().filter(|it| !given.contains(it)).copied().collect();
-        for task in left {
-            let at_home = filled
-                .iter_mut()
-                .filter(|((worker, _), _)| wish.is_kept(&task, worker))
-                .map(|(_, held)| (held.iter().filter(|it| it.stage == stage).count(), held))
-                .filter(|(count, _)| *count < share || *count == share && extras > 0);
-            if let Some((count, held)) = at_home.min_by_key(|(count, _)| *count) {
-                held.push(task);
-                given.insert(task);
-                extras -= usize::from(count == share);
+        for places in [&wish.copied, &wish.kept] {
+            let left: Vec<TaskId> = of_stage().filter(|it| !given.contains(it)).copied().collect();
+            for task in left {
+                if send_home(task, places, filled, (share, &mut extras)) {
+                    given.insert(task);
+                }
             }
         }
         for task in of_stage().filter(|task| !given.contains(task)) {
@@ -179,6 +178,24 @@ fn distribute(wish: &Wish, filled: &mut BTreeMap<SlotKey, Vec<TaskId>>) {
         held.retain(|task| wanted.contains(task));
         held.sort_unstable();
     }
+}
+
+/// Gives a task to a slot where its state lies, if that is fair; tells whether.
+fn send_home(
+    task: TaskId,
+    places: &Places,
+    filled: &mut BTreeMap<SlotKey, Vec<TaskId>>,
+    (share, extras): (usize, &mut usize),
+) -> bool {
+    let at_home = filled
+        .iter_mut()
+        .filter(|((worker, _), _)| is_at(places, task, worker))
+        .map(|(_, held)| (held.iter().filter(|it| it.stage == task.stage).count(), held))
+        .filter(|(count, _)| *count < share || *count == share && *extras > 0);
+    let Some((count, held)) = at_home.min_by_key(|(count, _)| *count) else { return false };
+    held.push(task);
+    *extras -= usize::from(count == share);
+    true
 }
 
 #[cfg(test)]
@@ -197,7 +214,7 @@ mod tests {
             (0..*count).map(move |partition| TaskId { stage, partition }).collect::<Vec<_>>()
         };
         let tasks = (0..).zip(stages).flat_map(of).collect();
-        Wish { tasks, slots, kept: BTreeMap::new() }
+        Wish { tasks, slots, copied: BTreeMap::new(), kept: BTreeMap::new() }
     }
 
     fn workers(target: &BTreeMap<SlotKey, Vec<TaskId>>) -> Vec<String> {
@@ -257,6 +274,12 @@ mod tests {
         // One slot is enough: it is where most of the state lies.
         let one = Wish { kept: kept(&[(0, "b"), (1, "c"), (2, "c")]), ..wish(&[3], 1) };
         assert_eq!(workers(&target(&one, &all, &BTreeMap::new())), ["c.0"]);
+        // A copy that is up to date is worth more than files of some time.
+        let copied = kept(&[(0, "a"), (1, "b")]);
+        let both = Wish { copied, kept: kept(&[(0, "b"), (1, "a")]), ..wish(&[3], 3) };
+        let target_now = target(&both, &all, &BTreeMap::new());
+        let tasks: Vec<&TaskId> = target_now.values().flatten().collect();
+        assert_eq!(tasks, [&at(0), &at(1), &at(2)]);
         // State is no reason for an unfair share.
         let heap = Wish { kept: kept(&[(0, "b"), (1, "b"), (2, "b")]), ..wish(&[3], 3) };
         assert!(target(&heap, &all, &BTreeMap::new()).values().all(|tasks| tasks.len() == 1));
@@ -280,8 +303,9 @@ mod tests {
             let stages: Vec<i32> = (0..=below(3)).map(|_| below(9).cast_signed()).collect();
             let mut wish = wish(&stages, below(7));
             for task in wish.tasks.clone() {
-                let workers = (0..below(3)).map(|_| format!("w{}", below(5))).collect();
-                wish.kept.insert(task, workers);
+                let workers = || (0..below(3)).map(|_| format!("w{}", below(5))).collect();
+                wish.copied.insert(task, workers());
+                wish.kept.insert(task, workers());
             }
             let mut current = BTreeMap::new();
             for round in 0..6 {

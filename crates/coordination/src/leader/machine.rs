@@ -9,8 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::moves::{self, Standing};
-use crate::assignment::{Offer, SlotKey, Wish, target};
-use crate::beat::{Beat, PROTOCOL, Phase};
+use crate::assignment::{Offer, Places, SlotKey, Wish, standby, target};
+use crate::beat::{Beat, Kept, PROTOCOL, Phase};
 use crate::catalogue::{
     Assignment, Catalogue, Entry, FORMAT, Goal, Grant, Identity, Job, TaskId, transactional_id,
 };
@@ -327,15 +327,20 @@ impl Leader {
         let live = &scene.live;
         let current: BTreeMap<SlotKey, _> =
             grants.iter().map(|it| ((it.worker.clone(), it.slot), it.tasks.clone())).collect();
-        let kept = kept(&job.name, live);
-        let wish = Wish { tasks: job.tasks().collect(), slots: job.slots, kept };
+        let kept = places(&job.name, live, |beat| &beat.kept);
+        let copied = places(&job.name, live, |beat| &beat.copies);
+        let wish = Wish { tasks: job.tasks().collect(), slots: job.slots, copied, kept };
         let wanted = target(&wish, &scene.offers, &current);
         let known: Vec<(Grant, Standing)> =
             grants.iter().map(|it| (it.clone(), standing(&job.name, it, live))).collect();
         let nonce = |worker: &str| live.get(worker).map_or(0, |heard| heard.beat.nonce);
         let next = moves::next(&known, &wanted, epoch, nonce);
+        let copying = self.catalogue.assignments.get(&job.name).map(|it| it.standby.as_slice());
+        let copying = copying.unwrap_or_default();
+        let copied: Vec<(TaskId, u32)> = job.copied().collect();
+        let standby = standby(&copied, &scene.offers, &next, (&wish.kept, copying));
         // Without a slot nothing can run; what is fenced then would only be fenced twice.
-        if next.is_empty() || next == grants {
+        if next.is_empty() || next == grants && standby == copying {
             return None;
         }
         Some(Assignment {
@@ -345,6 +350,7 @@ impl Leader {
             epoch,
             leader_epoch: self.epoch,
             grants: next,
+            standby,
         })
     }
 
@@ -379,19 +385,19 @@ impl Leader {
     }
 }
 
-/// Where the state of a job's tasks lies.
-fn kept(job: &str, live: &Live<'_>) -> BTreeMap<TaskId, BTreeSet<String>> {
-    let mut kept: BTreeMap<TaskId, BTreeSet<String>> = BTreeMap::new();
+/// Where the state of a job's tasks lies, as the beats tell.
+fn places(job: &str, live: &Live<'_>, of: impl Fn(&Beat) -> &Vec<Kept>) -> Places {
+    let mut places = Places::new();
     for (node, heard) in live {
         // Beats name the jobs in their order.
-        let of = &heard.beat.kept;
+        let of = of(&heard.beat);
         let here =
             of.binary_search_by(|it| it.job.as_str().cmp(job)).ok().and_then(|at| of.get(at));
         for task in here.into_iter().flat_map(|here| &here.tasks) {
-            kept.entry(*task).or_default().insert((*node).to_owned());
+            places.entry(*task).or_default().insert((*node).to_owned());
         }
     }
-    kept
+    places
 }
 
 /// What a look at a job comes to.

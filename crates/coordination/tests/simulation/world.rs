@@ -217,6 +217,20 @@ impl World {
         run.len() == self.log.positions.len()
     }
 
+    /// `copies_there`: of each task that is run and whose state is wanted twice, somebody else has
+    /// a copy.
+    pub(crate) fn check_copies(&self) {
+        let known = all(&self.log.entries);
+        let wanted: BTreeSet<TaskId> = known.jobs[JOB].copied().map(|(task, _)| task).collect();
+        let assignment = &known.assignments[JOB];
+        let copied: BTreeSet<&TaskId> =
+            assignment.standby.iter().flat_map(|copy| &copy.tasks).collect();
+        let run = assignment.grants.iter().flat_map(|grant| &grant.tasks);
+        for task in run.filter(|task| wanted.contains(task)) {
+            assert!(copied.contains(task), "seed {}: copies_there {task:?}", self.seed);
+        }
+    }
+
     fn beat(&mut self, at: usize) {
         let actor = &mut self.actors[at];
         if self.now < actor.beaten + BEAT_EVERY {
@@ -358,8 +372,8 @@ impl World {
         reign.machine.done(outcome);
     }
 
-    /// `one_leader_writes`, `fence_before_reassign`, `one_slot_per_task`. That a slot has let go
-    /// what leaves it shows in `each_step_once`.
+    /// `one_leader_writes`, `fence_before_reassign`, `one_slot_per_task`, `copies_elsewhere`. That
+    /// a slot has let go what leaves it shows in `each_step_once`.
     fn check_entry(&mut self, entry: &Entry, leads: u64) {
         let (seed, known) = (self.seed, all(&self.log.entries));
         let newest = known.leader.as_ref().map(|leader| leader.epoch);
@@ -369,6 +383,11 @@ impl World {
         let named = |grant: &Grant| grant.tasks.clone().into_iter().chain(grant.leaving.clone());
         for task in next.grants.iter().flat_map(|grant| &grant.tasks) {
             assert!(given.insert(*task), "seed {seed}: one_slot_per_task {task:?}");
+        }
+        for copy in &next.standby {
+            let mut own = next.grants.iter().filter(|grant| grant.worker == copy.worker);
+            let runs = own.find(|grant| copy.tasks.iter().any(|task| grant.tasks.contains(task)));
+            assert!(runs.is_none(), "seed {seed}: copies_elsewhere {copy:?}");
         }
         let Some(before) = known.assignments.get(&next.job) else { return };
         assert!(before.epoch < next.epoch, "seed {seed}: epochs_rise");
@@ -535,5 +554,6 @@ fn job(shape: Shape) -> Job {
         slots: 6,
         is_transactional: true,
         note: None,
+        standby: vec![1, 0],
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use coordination::request::Ask;
-use topology::diagnose::{Diagnostic, Look, Paint, Sources, render, render_json};
+use topology::diagnose::{Diagnostic, Look, Paint, Sources, code, render, render_json};
 use topology::graph::{Ink, Picture, dot, draw, mermaid};
 use topology::lint::Loaded;
 use topology::plan::Plan;
@@ -289,7 +289,10 @@ fn run_lint(args: &LintArgs, stage: &mut Stage) -> Result<Exit, Failure> {
         }
         Err(diagnostics) => (diagnostics, None, Exit::Failed),
     };
-    let mut text = shown(&diagnostics, &sources, (form, stage));
+    // What is promised stands in the verdict, in a line each; programs read it as remarks.
+    let is_shown = |it: &Diagnostic| form != LintForm::Text || it.code != code::GUARANTEE;
+    let told: Vec<Diagnostic> = diagnostics.into_iter().filter(is_shown).collect();
+    let mut text = shown(&told, &sources, (form, stage));
     if let Some(verdict) = verdict.filter(|_| form == LintForm::Text) {
         text.insert_str(0, &verdict);
     }

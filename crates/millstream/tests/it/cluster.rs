@@ -126,6 +126,32 @@ fn a_cluster_is_told_what_to_run_and_tells_how_it_stands() {
 }
 
 #[test]
+fn a_copy_of_the_state_is_shown_and_gone_on_with() {
+    let log = Log::start();
+    let one = FILE.replace("{ parallelism: 1, task_managers: 2 }", "{ state: { standby: 1 } }");
+    let path = file(&log.folder, &one);
+    run(&["topic", "create", "in", "-p", "4", "-b", &log.address]);
+    let _manager = Node::start(&log, "jobmanager", "jm");
+    let first = Node::start(&log, "taskmanager", "tm-1");
+    assert_eq!(run(&["pipeline", "apply", &path, "-b", &log.address]).code, Some(0));
+    log.feed(&["produce", "in", "-f", "%k %v\n"], "a 1\nb 2\na 3\n");
+    wait_for(&log, |it| it["state"] == "running" && it["records_in"] == 3);
+    let _second = Node::start(&log, "taskmanager", "tm-2");
+    let copies = serde_json::json!([{ "task_manager": "tm-2", "tasks": 4, "up_to_date": 4 }]);
+    wait_for(&log, |it| it["copies"] == copies);
+    let shown = run(&["pipeline", "status", "orders", "-b", &log.address]);
+    let line = "\n  copies of state: 4 of 4 up to date at tm-2\n";
+    assert!(shown.output.contains(line), "{}", shown.output);
+    drop(first);
+    wait_for(&log, |it| it["state"] == "running" && task_managers(it) == ["tm-2"]);
+    log.feed(&["produce", "in", "-f", "%k %v\n"], "a 4\n");
+    wait_for(&log, |it| it["records_in"] == 1 && it["lag"] == 0 && it["copies"].is_null());
+    let counts = run(&["consume", "out", "-o", "start", "-e", "-f", "%k %v\n", "-b", &log.address]);
+    let of_a: Vec<&str> = counts.output.lines().filter(|line| line.starts_with("a ")).collect();
+    assert_eq!(of_a, ["a {\"count\":1}", "a {\"count\":2}", "a {\"count\":3}"]);
+}
+
+#[test]
 fn what_a_cluster_cannot_do_is_told_with_a_way_out() {
     let log = Log::start();
     let _manager = Node::start(&log, "jobmanager", "jm");

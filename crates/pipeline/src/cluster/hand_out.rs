@@ -80,6 +80,7 @@ mod tests {
             slots: 4,
             is_transactional: true,
             note: None,
+            standby: Vec::new(),
         })
     }
 
@@ -100,8 +101,9 @@ mod tests {
             leaving: Vec::new(),
         };
         let grants = slots.iter().map(grant).collect();
-        let job = "p".to_owned();
-        Entry::Assignment(Assignment { format: FORMAT, job, run, epoch, leader_epoch: 1, grants })
+        let (job, standby) = ("p".to_owned(), Vec::new());
+        let (format, leader_epoch) = (FORMAT, 1);
+        Entry::Assignment(Assignment { format, job, run, epoch, leader_epoch, grants, standby })
     }
 
     fn told(catalogue: &mut Catalogue, entry: Entry) -> Vec<String> {

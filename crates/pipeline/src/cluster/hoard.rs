@@ -14,23 +14,21 @@ use crate::engine::snapshot::kept::Kept;
 pub(super) struct Hoard {
     /// The changelogs of each stage, by job; of this revision.
     changelogs: BTreeMap<String, (u64, Vec<Vec<String>>)>,
-    /// How many places there were when it was told last.
-    places: usize,
+    /// How much of the catalogue was read, and how many places there were, when it was told last.
+    told: Option<(u64, usize)>,
 }
 
 impl Hoard {
     /// The tasks whose state lies here, when something has changed since it was told last.
-    pub(super) fn told(&mut self, catalogue: &Catalogue, kept: &Kept) -> Option<Vec<KeptTasks>> {
-        let is_known = |job: &Job| {
-            self.changelogs.get(&job.name).is_some_and(|(revision, _)| *revision == job.revision)
-        };
-        let is_same = catalogue.jobs.len() == self.changelogs.len()
-            && catalogue.jobs.values().all(is_known)
-            && kept.count() == self.places;
-        if is_same {
+    pub(super) fn told(
+        &mut self,
+        (catalogue, learnt): (&Catalogue, u64),
+        kept: &Kept,
+    ) -> Option<Vec<KeptTasks>> {
+        let now = Some((learnt, kept.count()));
+        if std::mem::replace(&mut self.told, now) == now {
             return None;
         }
-        self.places = kept.count();
         self.changelogs.retain(|name, _| catalogue.jobs.contains_key(name));
         for job in catalogue.jobs.values() {
             let known = self.changelogs.get(&job.name);

@@ -16,15 +16,22 @@ use crate::engine::host::Begun;
 use crate::engine::restore::Progress;
 use crate::engine::room::Room;
 use crate::engine::slot::Order;
+use crate::engine::standby::Own;
 use crate::limits::DRAIN_LOOK_MS;
 
-/// Tasks by stage and partition.
-type Own = BTreeSet<(usize, i32)>;
-
 /// The tasks of a grant.
-pub(super) fn own(grant: &Grant) -> Own {
-    let tasks = grant.tasks.iter();
-    tasks.map(|task| (base::cast::usize_of_u32(task.stage), task.partition)).collect()
+pub(super) fn own(grant: &Grant) -> BTreeSet<Own> {
+    grant.tasks.iter().map(own_of).collect()
+}
+
+/// A task of the catalogue, as the engine names it.
+pub(super) fn own_of(task: &TaskId) -> Own {
+    (base::cast::usize_of_u32(task.stage), task.partition)
+}
+
+/// A task of the engine, as the catalogue names it.
+pub(super) fn task_id((stage, partition): Own) -> TaskId {
+    TaskId { stage: u32::try_from(stage).unwrap_or(u32::MAX), partition }
 }
 
 /// A slot's changes of tasks.
@@ -44,11 +51,11 @@ impl Moves<'_> {
     ///
     /// What a slot lets go it answers for when it is committed; an answer that does not come means
     /// that its transaction was undone, and it is asked again.
-    pub(super) async fn follow(mut self, mut held: Own) -> EngineError {
+    pub(super) async fn follow(mut self, mut held: BTreeSet<Own>) -> EngineError {
         loop {
             let grant = self.wanted.borrow_and_update().clone();
             let own = own(&grant);
-            let leaving: Own = held.difference(&own).copied().collect();
+            let leaving: BTreeSet<Own> = held.difference(&own).copied().collect();
             if !leaving.is_empty() {
                 let tasks = leaving.clone();
                 if !self.order(|reply| Order::LetGo { tasks, reply }).await {
@@ -58,7 +65,7 @@ impl Moves<'_> {
                 tracing::info!(job = self.job.name, slot = grant.slot, ?leaving, "tasks let go");
             }
             self.show(&held, grant.turn);
-            let coming: Own = own.difference(&held).copied().collect();
+            let coming: BTreeSet<Own> = own.difference(&held).copied().collect();
             if !coming.is_empty() {
                 let begun = match self.begin(&grant, &coming).await {
                     Ok(begun) => begun,
@@ -90,7 +97,7 @@ impl Moves<'_> {
     }
 
     /// Tasks at their positions, with their state; whoever had them has let them go or was fenced.
-    async fn begin(&self, grant: &Grant, coming: &Own) -> Result<Begun, EngineError> {
+    async fn begin(&self, grant: &Grant, coming: &BTreeSet<Own>) -> Result<Begun, EngineError> {
         let progress = Arc::new(Progress::default());
         let host = host(self.place, (self.job, self.plan), self.room, &progress);
         let is_coming = |stage, partition| coming.contains(&(stage, partition));
@@ -100,14 +107,10 @@ impl Moves<'_> {
         Ok(begun)
     }
 
-    fn show(&self, held: &Own, turn: u64) {
-        let task = |(stage, partition): &(usize, i32)| TaskId {
-            stage: u32::try_from(*stage).unwrap_or(u32::MAX),
-            partition: *partition,
-        };
+    fn show(&self, held: &BTreeSet<Own>, turn: u64) {
         let mut shown = lock(self.shared);
-        shown.changes += 1;
         shown.turn = turn;
-        shown.tasks = held.iter().map(task).collect();
+        shown.tasks = held.iter().copied().map(task_id).collect();
+        shown.changed();
     }
 }

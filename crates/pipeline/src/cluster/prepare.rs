@@ -7,7 +7,7 @@ use client::Client;
 use coordination::catalogue::{FORMAT, Goal, Job};
 use topology::diagnose::{Look, Paint, Sources, render};
 use topology::lint;
-use topology::plan::{Change, Outline, Plan, compare};
+use topology::plan::{Change, Outline, Plan, Stage, compare};
 use topology::spec::{Delivery, Form, Spec};
 
 use crate::engine::EngineError;
@@ -156,8 +156,16 @@ pub(crate) async fn admit(
         stages,
         is_transactional: plan.delivery == Delivery::ExactlyOnce,
         note: None,
+        standby: standby_of(plan),
     };
     Ok(Prepared { job, changes, kept })
+}
+
+/// The copies that a job wants of the state of each stage's tasks; nothing where it wants none.
+fn standby_of(plan: &Plan) -> Vec<u32> {
+    let copies = |stage: &Stage| if stage.stores.is_empty() { 0 } else { plan.state.standby };
+    let of: Vec<u32> = plan.stages.iter().map(copies).collect();
+    if of.iter().all(|copies| *copies == 0) { Vec::new() } else { of }
 }
 
 /// The slots that a job wants.

@@ -24,7 +24,7 @@ use crate::engine::host::{Host, Opened};
 use crate::engine::restore::Progress;
 use crate::engine::room::Room;
 use crate::engine::slot::{Order, SlotEnd};
-use crate::engine::view::{InputView, SlotView};
+use crate::engine::view::{Bell, InputView, SlotView};
 use crate::engine::writer::Writer;
 use crate::engine::{EngineError, StateFolder};
 use crate::limits::{DRAIN_MS_MAX, SLOT_WAIT_MS_MAX};
@@ -37,6 +37,8 @@ pub(crate) struct Place {
     pub(crate) rooms: Rooms,
     /// Where the state of tasks is kept, when it is.
     pub(crate) state: Option<StateFolder>,
+    /// Rung when there is news of a slot.
+    pub(crate) bell: Bell,
 }
 
 /// A slot that was granted.
@@ -67,7 +69,7 @@ pub(crate) struct News {
 #[derive(Debug)]
 pub(super) struct Shown {
     /// Rises with each change of what follows.
-    pub(super) changes: u64,
+    changes: u64,
     phase: Phase,
     /// The turn of the grant that has been followed.
     pub(super) turn: u64,
@@ -77,6 +79,15 @@ pub(super) struct Shown {
     view: Option<Arc<Mutex<SlotView>>>,
     stages: Arc<Vec<String>>,
     is_stopping: bool,
+    bell: Bell,
+}
+
+impl Shown {
+    /// Something else is to be seen.
+    pub(super) fn changed(&mut self) {
+        self.changes += 1;
+        self.bell.ring();
+    }
 }
 
 impl fmt::Debug for Held {
@@ -102,7 +113,9 @@ impl Held {
             view: None,
             stages: Arc::default(),
             is_stopping: false,
+            bell: place.bell.clone(),
         };
+        place.bell.ring();
         let shared = Arc::new(Mutex::new(shown));
         let (place, job_of, granted) = (place.clone(), job.clone(), grant.clone());
         let told = Arc::clone(&shared);
@@ -114,7 +127,7 @@ impl Held {
             let end = Box::pin(work(&place, &job_of, (&granted, following), &told)).await;
             let mut shown = lock(&told);
             shown.phase = end;
-            shown.changes += 1;
+            shown.changed();
         });
         let (job, grant) = (job.name.clone(), grant.clone());
         Self { job, grant, restarts, told: (0, 0), shared, wanted, ended, running }
@@ -250,7 +263,8 @@ async fn work(
         if shown.is_stopping {
             return Phase::Ended { reason: "stopped".to_owned() };
         }
-        shown.changes += 1;
+        opened.view.lock().expect("no holder of a slot's view panics").bell = place.bell.clone();
+        shown.changed();
         shown.phase = Phase::Running;
         shown.orders = Some(opened.orders);
         shown.view = Some(opened.view);

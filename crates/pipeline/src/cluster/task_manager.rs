@@ -30,8 +30,10 @@ use tracing::{info, warn};
 use super::hoard::Hoard;
 use super::rooms::Rooms;
 use super::slot_host::{Held, Place};
+use super::standby::Followers;
 use super::views::Views;
 use crate::engine::StateFolder;
+use crate::engine::view::Bell;
 use crate::limits::{DRAIN_LOOK_MS, DRAIN_MS_MAX};
 
 /// What its loop is called where its turns are watched.
@@ -44,6 +46,8 @@ pub struct Worker {
     voice: Voice,
     place: Place,
     catalogue: Catalogue,
+    /// Records of the catalogue that were read.
+    learnt: u64,
     held: BTreeMap<(String, u32), Held>,
     /// Slots that were told to end and have not.
     ending: Vec<Held>,
@@ -53,6 +57,8 @@ pub struct Worker {
     told_ms: u64,
     /// When it was last looked whether there is news of them, in steady milliseconds.
     looked_ms: u64,
+    /// How often their bell had been rung when all of them were looked at.
+    rung: u64,
     /// The epoch of the leader that was heard last.
     leader: Option<u64>,
     /// The newest assignment that was followed, by job.
@@ -61,6 +67,7 @@ pub struct Worker {
     begun: BTreeMap<(String, u32), u64>,
     views: Views,
     hoard: Hoard,
+    followers: Followers,
 }
 
 impl Worker {
@@ -75,9 +82,18 @@ impl Worker {
         Self {
             node,
             voice,
-            place: Place { client, clock, rooms: Rooms::new(state.clone()), state },
+            place: Place {
+                client,
+                clock,
+                rooms: Rooms::new(state.clone()),
+                state,
+                bell: Bell::default(),
+            },
+            rung: 0,
             hoard: Hoard::default(),
+            followers: Followers::default(),
             catalogue: Catalogue::default(),
+            learnt: 0,
             held: BTreeMap::new(),
             ending: Vec::new(),
             is_stale: false,
@@ -140,6 +156,7 @@ impl Worker {
             match word {
                 Word::Entry(entry) => {
                     self.catalogue.apply(entry);
+                    self.learnt += 1;
                     self.is_stale = true;
                 }
                 Word::Beat(beat) => {
@@ -230,6 +247,7 @@ impl Worker {
             self.held.insert(key, held);
             *begun += 1;
         }
+        self.followers.follow(&self.place, &self.catalogue, &self.node.id);
         self.tell_time();
         // Others are there than before.
         self.tell_all();
@@ -239,7 +257,9 @@ impl Worker {
     /// Learns what an earlier start has left.
     async fn look_at_state(&self) {
         let Some(folder) = self.place.state.clone() else { return };
-        let looked = run::blocking(move || folder.kept.look(&*folder.disk, &folder.dir));
+        let now_ms = self.place.clock.unix_ms();
+        let look = move || folder.kept.look(&*folder.disk, &folder.dir, now_ms);
+        let looked = run::blocking(look);
         if let Err(error) = looked.await {
             warn!(%error, "the folder of states cannot be read");
         }
@@ -248,9 +268,12 @@ impl Worker {
     /// Says of which tasks the state lies here, when that has changed.
     fn tell_kept(&mut self) {
         if let Some(folder) = &self.place.state
-            && let Some(kept) = self.hoard.told(&self.catalogue, &folder.kept)
+            && let Some(kept) = self.hoard.told((&self.catalogue, self.learnt), &folder.kept)
         {
             self.voice.keeps(kept);
+        }
+        if let Some(copies) = self.followers.news() {
+            self.voice.copies(copies);
         }
     }
 
@@ -267,6 +290,10 @@ impl Worker {
         let every_ms = RUN_TOLD_MS * cast::u64_of(self.held.len());
         if now_ms.saturating_sub(self.told_ms) >= every_ms {
             self.tell_all();
+        }
+        let rung = self.place.bell.rung();
+        if std::mem::replace(&mut self.rung, rung) == rung {
+            return;
         }
         let mut tasks_left = BEAT_TASKS_MAX;
         let mut has_changed = false;
@@ -311,6 +338,7 @@ impl Worker {
         let mut ending: Vec<Held> = std::mem::take(&mut self.held).into_values().collect();
         ending.iter().for_each(Held::stop);
         ending.append(&mut self.ending);
+        self.followers.end();
         let deadline = timer::now() + Duration::from_millis(DRAIN_MS_MAX);
         while ending.iter().any(|held| !held.is_over()) && timer::now() < deadline {
             timer::sleep(Duration::from_millis(DRAIN_LOOK_MS)).await;

@@ -4,6 +4,7 @@
 //! positions and state are what the tasks go on from.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use base::clock::Clock;
 use client::admin::OffsetAt;
 use client::options::{ConsumerOptions, Isolation};
 use client::{Client, ClientError};
-use runtime::channel::{self, Sender};
+use runtime::channel::{self, Sender, WatchReceiver};
 use topology::plan::{InputKind, Plan};
 use topology::spec::Start;
 
@@ -21,11 +22,13 @@ use super::error::EngineError;
 use super::guard;
 use super::parking;
 use super::purge::Purge;
+use super::restore::follow::{Follower, Wanted};
 use super::restore::{Aids, Progress, restore};
 use super::room::Room;
 use super::slot::parked::Parked;
 use super::slot::{Order, Slot, SlotParts};
 use super::snapshot::keeper::{Keeper, KeeperParts, StateFolder};
+use super::standby::Standbys;
 use super::task::{Position, Task};
 use super::topics::{Counts, tasks_of};
 use super::view::SlotView;
@@ -110,6 +113,17 @@ impl Host<'_> {
         Ok(tasks)
     }
 
+    /// Keeps copies of the state of others' tasks up to date until something goes wrong.
+    pub(crate) async fn follow(
+        &self,
+        wanted: WatchReceiver<Wanted>,
+    ) -> Result<Infallible, EngineError> {
+        let memory = Arc::clone(self.room.copies_memory());
+        // What it copies it does not take over.
+        let aids = Aids { memory, standbys: Standbys::default(), ..self.aids().await? };
+        Follower::new(aids, (self.plan, self.counts), self.room.standbys()).run(wanted).await
+    }
+
     /// What a restore may make use of.
     async fn aids(&self) -> Result<Aids, EngineError> {
         // All of the pipeline's: any of them may come here.
@@ -127,6 +141,7 @@ impl Host<'_> {
             shelves: self.room.shelves(stores.sum()).await?,
             fingerprint: self.plan.fingerprint(),
             memory: Arc::clone(self.room.memory()),
+            standbys: self.room.standbys().clone(),
             progress: Arc::clone(self.progress),
             silence: Duration::from_millis(silence_ms.unwrap_or(RESTORE_SILENCE_MS_MAX)),
         })

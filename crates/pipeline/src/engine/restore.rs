@@ -9,6 +9,7 @@
 //! last stable offset would not do: a foreign transaction that hangs would hide what lies behind
 //! it (PIPELINES: silent under-restore). No progress for too long is an error, not a shrug.
 
+pub(crate) mod follow;
 mod local;
 mod tail;
 
@@ -28,11 +29,13 @@ use tracing::info;
 
 use super::error::EngineError;
 use super::snapshot::keeper::StateFolder;
+use super::standby::Standbys;
 use super::task::Task;
 use crate::limits::{RESTORE_TOLD_MS, RESTORE_WORKERS_MAX};
 use state::memory::{Memory, MemoryShare};
 use state::store::{Applied, Shelves};
 use tail::Tail;
+pub(crate) use tail::apply;
 
 /// A changelog partition and what it restores.
 #[derive(Debug, Clone, Copy)]
@@ -109,6 +112,8 @@ pub(crate) struct Aids {
     /// The plan's.
     pub(crate) fingerprint: u64,
     pub(crate) memory: Arc<Memory>,
+    /// Copies of the state that others have gone on with until now.
+    pub(crate) standbys: Standbys,
     pub(crate) progress: Arc<Progress>,
     /// How long there may be no progress.
     pub(crate) silence: Duration,

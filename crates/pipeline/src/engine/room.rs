@@ -10,6 +10,7 @@ use topology::plan::Plan;
 use topology::spec::Spill;
 
 use super::snapshot::keeper::StateFolder;
+use super::standby::Standbys;
 use state::limits::SPILL_FILES_PART;
 use state::memory::{Memory, MemoryShare};
 use state::store::{Shares, ShelfError, Shelves};
@@ -18,6 +19,9 @@ use state::store::{Shares, ShelfError, Shelves};
 #[derive(Debug)]
 pub(crate) struct Room {
     memory: Arc<Memory>,
+    /// The same for copies of the state of others' tasks, which take nothing from those that run.
+    copies_memory: Arc<Memory>,
+    standbys: Standbys,
     /// What the plan allows, in bytes.
     limit_bytes: u64,
     /// Where state lies that is kept on disk, when it is.
@@ -40,12 +44,29 @@ impl Room {
             Some(_) => usize::MAX,
             None => usize::try_from(limit_bytes).unwrap_or(usize::MAX),
         };
-        Self { memory: Memory::new(memory_bytes), limit_bytes, place, shelves: Arc::default() }
+        Self {
+            memory: Memory::new(memory_bytes),
+            copies_memory: Memory::new(memory_bytes),
+            standbys: Standbys::default(),
+            limit_bytes,
+            place,
+            shelves: Arc::default(),
+        }
     }
 
     /// The memory that all of them share.
     pub(crate) fn memory(&self) -> &Arc<Memory> {
         &self.memory
+    }
+
+    /// The memory that copies share.
+    pub(crate) fn copies_memory(&self) -> &Arc<Memory> {
+        &self.copies_memory
+    }
+
+    /// Copies of the state of tasks that others run.
+    pub(crate) fn standbys(&self) -> &Standbys {
+        &self.standbys
     }
 
     /// A holder of state that holds nothing yet.

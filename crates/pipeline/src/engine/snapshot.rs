@@ -96,6 +96,12 @@ pub(crate) struct Snapshot<'a> {
     records: &'a [u8],
 }
 
+/// When a snapshot was written, from its first bytes; none for any other file.
+fn written_ms(head: &[u8; HEAD_BYTES]) -> Option<i64> {
+    let written = head.last_chunk().copied()?;
+    head.starts_with(&MAGIC).then_some(i64::from_be_bytes(written))
+}
+
 impl<'a> Snapshot<'a> {
     /// Reads a file.
     pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, Reject> {

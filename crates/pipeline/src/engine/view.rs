@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::chain::Counters;
 use super::latency::Latency;
@@ -82,6 +83,24 @@ pub(crate) struct SlotView {
     pub(crate) taps: Option<Arc<Taps>>,
     /// How often it has shown how things stand.
     pub(crate) shown: u64,
+    /// Rung then.
+    pub(crate) bell: Bell,
+}
+
+/// What many ring, so that whoever looks after all of them need not look at each.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Bell(Arc<AtomicU64>);
+
+impl Bell {
+    /// There is news.
+    pub(crate) fn ring(&self) {
+        self.0.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often it was rung.
+    pub(crate) fn rung(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 impl SlotView {

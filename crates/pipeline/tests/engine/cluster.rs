@@ -11,7 +11,7 @@ use base::rng::{Random, SystemRandom};
 use client::Client;
 use client::admin::TopicSpec;
 use coordination::ask::ask;
-use coordination::beat::{Beat, Phase};
+use coordination::beat::{Beat, Kept, Phase};
 use coordination::catalogue::{Catalogue, Goal};
 use coordination::heart::{self, Voice};
 use coordination::node::Node;
@@ -96,16 +96,26 @@ impl Member {
     /// Waits until its beats say that so many tasks' state lies at it.
     pub(crate) async fn wait_until_kept(&self, client: &Client, count: usize) {
         let deadline = timer::now() + PATIENCE;
-        while self.kept(client).await != count {
+        while self.told(client, |beat| &beat.kept).await != count {
             assert!(timer::now() < deadline, "{} does not keep {count} tasks", self.node.id);
             timer::sleep(Duration::from_millis(50)).await;
         }
     }
 
-    async fn kept(&self, client: &Client) -> usize {
+    /// Waits until its beats say that copies of so many tasks' state are up to date at it.
+    pub(crate) async fn wait_until_copied(&self, client: &Client, count: usize) {
+        let deadline = timer::now() + PATIENCE;
+        while self.told(client, |beat| &beat.copies).await != count {
+            assert!(timer::now() < deadline, "{} does not copy {count} tasks", self.node.id);
+            timer::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The tasks that its last beats tell of.
+    async fn told(&self, client: &Client, of: fn(&Beat) -> &Vec<Kept>) -> usize {
         let beats = reader::beats(client, SystemClock::new().unix_ms() - 1_500).await.unwrap();
-        let kept = beats.get(&self.node.id).map_or(&[][..], |beat| &beat.kept);
-        kept.iter().map(|it| it.tasks.len()).sum()
+        let told = beats.get(&self.node.id).map_or(&[][..], |beat| of(beat));
+        told.iter().map(|it| it.tasks.len()).sum()
     }
 
     pub(crate) fn kill(self) {

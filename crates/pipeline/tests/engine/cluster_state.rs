@@ -176,3 +176,91 @@ fn state_on_disk_follows_its_tasks_from_slot_to_slot_and_from_node_to_node() {
         }
     });
 }
+
+/// The job on one slot, with a copy of its state elsewhere.
+fn copied(state: &str) -> String {
+    let runtime = format!("{{ parallelism: 1, task_managers: 1, state: {state} }}");
+    FILE.replace("{ parallelism: 2, task_managers: 2 }", &runtime)
+}
+
+#[test]
+fn whoever_copies_the_state_goes_on_with_it_when_its_owner_is_gone() {
+    check(async |broker, client| {
+        make_topics(client).await;
+        let manager = Member::manager(broker, "jm-1").await;
+        let first = Member::start(broker, ("tm-1", 2), None).await;
+        assert!(matches!(apply(client, &copied("{ standby: 1 }")).await, Reply::Done { .. }));
+        for round in 0..10 {
+            feed(client, round).await;
+        }
+        check_counts(client, 10).await;
+        // What was there before is copied, and so is what comes then.
+        let second = Member::start(broker, ("tm-2", 2), None).await;
+        second.wait_until_copied(client, 8).await;
+        for round in 10..20 {
+            feed(client, round).await;
+        }
+        check_counts(client, 20).await;
+        second.wait_until_copied(client, 8).await;
+        empty_changelogs(client).await;
+        first.kill();
+        wait_for(client, "the copy's place has all", |it| {
+            workers(it) == ["tm-2"] && is_at_rest(it)
+        })
+        .await;
+        for round in 20..30 {
+            feed(client, round).await;
+        }
+        check_counts(client, 30).await;
+        second.wait_until_copied(client, 0).await;
+        second.stop().await;
+        manager.stop().await;
+    });
+}
+
+#[test]
+fn copies_on_disk_change_places_with_the_slots_that_run() {
+    check(async |broker, client| {
+        make_topics(client).await;
+        let folders = Folders::new();
+        let start =
+            async |node: &str| Member::start(broker, (node, 2), Some(folders.of(node))).await;
+        let manager = Member::manager(broker, "jm-1").await;
+        let (mut owner, mut other) = (start("tm-1").await, start("tm-2").await);
+        let text = copied("{ memory_limit: 1MiB, spill: disk, standby: 1 }");
+        assert!(matches!(apply(client, &text).await, Reply::Done { .. }));
+        let mut names = ["tm-1", "tm-2"];
+        let mut rounds = 0;
+        for _ in 0..3 {
+            for round in rounds..rounds + 5 {
+                feed(client, round).await;
+            }
+            rounds += 5;
+            check_counts(client, rounds).await;
+            wait_for(client, "the owner has all", |it| workers(it) == [names[0]]).await;
+            other.wait_until_copied(client, 8).await;
+            // It goes in good order and comes back: then it is the one that copies.
+            owner.stop().await;
+            wait_for(client, "the other one has all", |it| {
+                workers(it) == [names[1]] && is_at_rest(it)
+            })
+            .await;
+            let again = start(names[0]).await;
+            (owner, other) = (other, again);
+            names.reverse();
+        }
+        // Each runs half of the tasks and copies the other half.
+        let scale = Ask::Scale { job: "mill".to_owned(), slots: 2 };
+        assert!(matches!(put(client, scale).await, Reply::Done { .. }));
+        wait_for(client, "both run", |it| workers(it) == ["tm-1", "tm-2"] && is_at_rest(it)).await;
+        owner.wait_until_copied(client, 4).await;
+        other.wait_until_copied(client, 4).await;
+        for round in rounds..rounds + 5 {
+            feed(client, round).await;
+        }
+        check_counts(client, rounds + 5).await;
+        for member in [owner, other, manager] {
+            member.stop().await;
+        }
+    });
+}

@@ -125,12 +125,14 @@ fn rounds(seed: u64, count: u32, has_broker: bool) -> Vec<(u64, Action)> {
 }
 
 /// How the state of a seed is kept. Snapshots come so often that most starts meet one.
-fn state(seed: u64) -> &'static str {
-    if (seed / 4).is_multiple_of(2) {
-        "{ snapshot_interval: 300ms }"
+fn state(seed: u64) -> String {
+    let standby = (seed / 8) % 2;
+    let place = if (seed / 4).is_multiple_of(2) {
+        "snapshot_interval: 300ms"
     } else {
-        "{ spill: disk, memory_limit: 1MiB }"
-    }
+        "spill: disk, memory_limit: 1MiB"
+    };
+    format!("{{ {place}, standby: {standby} }}")
 }
 
 fn action(rng: &SeededRandom, there: &BTreeSet<usize>, has_broker: bool) -> Action {

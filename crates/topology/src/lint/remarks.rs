@@ -2,7 +2,7 @@
 
 use crate::diagnose::{Diagnostic, Span, code, nearest};
 use crate::graph::Graph;
-use crate::plan::{Plan, feeders, names};
+use crate::plan::{Plan, feeders};
 use crate::spec::{Delivery, LetterOrder, OnError, Spec, Task, Window, duration_text};
 
 pub(crate) fn check(spec: &Spec, graph: &Graph, diagnostics: &mut Vec<Diagnostic>) {
@@ -115,23 +115,18 @@ fn dead_letters(spec: &Spec, diagnostics: &mut Vec<Diagnostic>) {
     diagnostics.push(note);
 }
 
-/// What is promised at each end.
+/// What is promised of each way to where results go, and why.
 fn guarantees(spec: &Spec, diagnostics: &mut Vec<Diagnostic>) {
     let plan = Plan::of(spec);
     if plan.delivery == Delivery::AtLeastOnce {
         let title = "`delivery: at_least_once`: after a crash some outputs come again";
         diagnostics.push(Diagnostic::warning(code::AT_LEAST_ONCE, title).at(spec.name.span, ""));
-        return;
     }
-    for sink in &spec.sinks {
-        let topic = names::sink_topic(spec, sink);
-        let mut title = format!("exactly once to topic `{topic}`, in one Kafka transaction");
-        for table in &sink.tables {
-            title.push_str(&format!(
-                ", and to table `{}` of {}, rows and positions in one database transaction",
-                table.table.value, table.file.value
-            ));
-        }
-        diagnostics.push(Diagnostic::note(code::GUARANTEE, title).at(sink.name.span, ""));
+    for path in plan.paths() {
+        let sink = spec.sinks.iter().find(|sink| sink.name.value == path.sink);
+        let at = sink.map_or(spec.name.span, |sink| sink.name.span);
+        let title = format!("{} from `{}` to {}", path.guarantee, path.source, path.target);
+        let note = Diagnostic::note(code::GUARANTEE, title).at(at, "");
+        diagnostics.push(path.reasons.into_iter().fold(note, Diagnostic::also));
     }
 }

@@ -60,6 +60,7 @@ fn full(spec: &Spec, out: &mut String) {
         format!("memory_limit: {}", size_text(runtime.state.memory_limit_bytes)),
         format!("spill: {}", word(&SPILL_WORDS, runtime.state.spill)),
         format!("snapshot_interval: {}", duration_text(runtime.state.snapshot_interval_ms)),
+        format!("standby: {}", runtime.state.standby),
     ];
     let settings = [
         format!("task_managers: {}", runtime.task_managers),

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::diagnose::{Diagnostic, Located, Span, code};
 use crate::limits::{
-    NAME_BYTES_MAX, PARALLELISM_MAX, PARTITIONS_MAX, STATE_BYTES_MAX, STATE_BYTES_MIN,
+    NAME_BYTES_MAX, PARALLELISM_MAX, PARTITIONS_MAX, STANDBY_MAX, STATE_BYTES_MAX, STATE_BYTES_MIN,
 };
 
 /// The words of `delivery`.
@@ -123,7 +123,7 @@ fn runtime(reader: &mut Reader<'_>, node: &Node) -> Runtime {
     runtime
 }
 
-/// `state: { memory_limit: 256MiB, spill: disk, snapshot_interval: 30s }`.
+/// `state: { memory_limit: 256MiB, spill: disk, snapshot_interval: 30s, standby: 1 }`.
 fn state(reader: &mut Reader<'_>, node: &Node) -> StateSettings {
     let mut state = StateSettings::default();
     let mut fields = reader.fields("`state`", node);
@@ -137,6 +137,9 @@ fn state(reader: &mut Reader<'_>, node: &Node) -> StateSettings {
     if let Some(node) = fields.take("snapshot_interval") {
         let every_ms = reader.duration("`snapshot_interval`", node);
         state.snapshot_interval_ms = every_ms.unwrap_or(state.snapshot_interval_ms);
+    }
+    if let Some(node) = fields.take("standby") {
+        state.standby = reader.count("`standby`", node, (0, STANDBY_MAX)).unwrap_or(0);
     }
     fields.finish(reader);
     state

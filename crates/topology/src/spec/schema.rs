@@ -13,7 +13,8 @@ use super::reader::ALIASES;
 use super::task::{EMIT_WORDS, TYPES};
 use super::{FULL_FIELDS, Form, edges, full, legacy};
 use crate::limits::{
-    NAME_BYTES_MAX, PARALLELISM_MAX, PARTITIONS_MAX, RETRIES_MAX, TASKS_MAX, TOPIC_BYTES_MAX,
+    NAME_BYTES_MAX, PARALLELISM_MAX, PARTITIONS_MAX, RETRIES_MAX, STANDBY_MAX, TASKS_MAX,
+    TOPIC_BYTES_MAX,
 };
 
 /// Where the schema can be found; stable for version 1 of the grammar.
@@ -174,6 +175,7 @@ fn state() -> Value {
             ("memory_limit", size("Memory for the state in each process.")),
             ("spill", words("Where state beyond it lies.", &full::SPILL_WORDS)),
             ("snapshot_interval", duration("Time between two snapshots of state in memory.")),
+            ("standby", whole_from(0, "Copies of each task's state at others.", STANDBY_MAX)),
         ],
     )
 }
@@ -519,9 +521,13 @@ fn one_of(about: &str, words: &[&str]) -> Value {
 
 /// A whole number from 1 on, also as a text with `_` between its digits.
 fn whole(about: &str, most: u64) -> Value {
+    whole_from(1, about, most)
+}
+
+fn whole_from(least: u64, about: &str, most: u64) -> Value {
     let text = json!({ "type": "string", "pattern": format!("{VARIABLE}|^[0-9_]+$") });
     json!({ "description": about, "if": text,
-        "else": { "type": "integer", "minimum": 1, "maximum": most } })
+        "else": { "type": "integer", "minimum": least, "maximum": most } })
 }
 
 fn number(about: &str) -> Value {

@@ -4,11 +4,12 @@
 //! inputs tell how far it is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use clap::Args;
 use client::Client;
 use coordination::beat::{Beat, Phase, Run};
-use coordination::catalogue::{Catalogue, Goal, Grant, Job};
+use coordination::catalogue::{Assignment, Catalogue, Goal, Grant, Job, Standby};
 use coordination::reader;
 use coordination::topics;
 use pipeline::engine::standing::{self, Standing as InLog};
@@ -211,6 +212,10 @@ impl Standing {
             if !figures.is_empty() {
                 text.push_str(&figures.line(self.now_ms));
             }
+            let told: Vec<String> = self.copies(job).iter().map(ToString::to_string).collect();
+            if !told.is_empty() {
+                text.push_str(&format!("  copies of state: {}\n", told.join(", ")));
+            }
         }
         for name in &self.unapplied {
             let last = self.in_log.get(name).map(|it| format!(": last run by {}", it.last));
@@ -231,10 +236,30 @@ impl Standing {
         serde_json::json!({ "pipeline": name, "state": UNAPPLIED, "in_log": in_log })
     }
 
-    fn grants(&self, job: &Job) -> &[Grant] {
+    fn assigned(&self, job: &Job) -> Option<&Assignment> {
         let assigned = self.catalogue.assignments.get(&job.name);
-        let current = assigned.filter(|it| it.run == job.run && job.goal == Goal::Running);
-        current.map_or(&[], |assigned| assigned.grants.as_slice())
+        assigned.filter(|it| it.run == job.run && job.goal == Goal::Running)
+    }
+
+    fn grants(&self, job: &Job) -> &[Grant] {
+        self.assigned(job).map_or(&[], |assigned| assigned.grants.as_slice())
+    }
+
+    /// Who copies the state of others' tasks.
+    fn copies(&self, job: &Job) -> Vec<Copies<'_>> {
+        let assigned = self.assigned(job).map_or(&[][..], |it| it.standby.as_slice());
+        let copies = |standby: &'_ Standby| {
+            let beat = self.beats.get(&standby.worker);
+            let told = beat.into_iter().flat_map(|beat| &beat.copies);
+            let told = told.filter(|it| it.job == job.name).flat_map(|it| &it.tasks);
+            told.filter(|task| standby.tasks.contains(task)).count()
+        };
+        let of = assigned.iter().map(|standby| Copies {
+            worker: &standby.worker,
+            tasks: standby.tasks.len(),
+            up_to_date: copies(standby),
+        });
+        of.collect()
     }
 
     fn run(&self, job: &Job, grant: &Grant) -> Option<&Run> {
@@ -335,6 +360,10 @@ impl Standing {
         let mut shown = serde_json::json!({ "pipeline": job.name, "state": self.state(job),
             "note": job.note, "slots_wanted": job.slots, "records_in": records, "lag": lag,
             "slots": self.grants(job).iter().map(slot).collect::<Vec<_>>() });
+        let copies = self.copies(job);
+        if !copies.is_empty() {
+            shown["copies"] = copies.iter().map(Copies::json).collect();
+        }
         let figures = self.figures(job);
         if let (false, serde_json::Value::Object(more)) =
             (figures.is_empty(), figures.json(self.now_ms))
@@ -345,6 +374,28 @@ impl Standing {
             shown["in_log"] = figures::stages_json(in_log, self.now_ms);
         }
         shown
+    }
+}
+
+/// The copies of a pipeline's state at a task manager.
+struct Copies<'s> {
+    worker: &'s str,
+    tasks: usize,
+    /// Those that lack the last records at most.
+    up_to_date: usize,
+}
+
+impl fmt::Display for Copies<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { worker, tasks, up_to_date } = self;
+        write!(f, "{up_to_date} of {tasks} up to date at {worker}")
+    }
+}
+
+impl Copies<'_> {
+    fn json(&self) -> serde_json::Value {
+        serde_json::json!({ "task_manager": self.worker, "tasks": self.tasks,
+            "up_to_date": self.up_to_date })
     }
 }
 

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use super::{Aids, Goal, Goals};
 use crate::engine::error::EngineError;
 use crate::engine::snapshot::keeper::{self, Wanted};
+use crate::engine::standby::StandbyTask;
 use crate::engine::task::Task;
 use crate::limits::{LOCAL_STATE_AGE_MS_MAX, LOCAL_STATE_MARGIN_MS_MAX};
 use state::store::{Applied, Owner, ShelfError, Shelves};
@@ -33,7 +34,10 @@ pub(super) async fn load(
     goals: &mut Goals,
     tasks: &mut [Task],
 ) -> Result<(), EngineError> {
-    if aids.folder.is_none() && aids.shelves.is_none() {
+    let take = |task: &Task| aids.standbys.take((task.stage, task.partition), aids.fingerprint);
+    let mut copies: Vec<Option<StandbyTask>> = tasks.iter().map(take).collect();
+    let has_copies = copies.iter().any(Option::is_some);
+    if aids.folder.is_none() && aids.shelves.is_none() && !has_copies {
         return Ok(());
     }
     let mut known = BTreeMap::new();
@@ -48,9 +52,12 @@ pub(super) async fn load(
         };
         let task = &mut tasks[goal.task];
         let place = (changelog.as_str(), *partition);
-        let found = match &aids.shelves {
-            None => load_snapshot(aids, place, facts, task, goal).await,
-            Some(shelves) => open_shelf((aids, shelves), place, facts, task, goal).await?,
+        let copy = copies[goal.task].as_mut();
+        let copied = copy.and_then(|copy| take_copy((aids, copy), place, facts, task, goal));
+        let found = match (copied, &aids.shelves) {
+            (Some(copied), _) => Some(copied),
+            (None, None) => load_snapshot(aids, place, facts, task, goal).await,
+            (None, Some(shelves)) => open_shelf((aids, shelves), place, facts, task, goal).await?,
         };
         if let Some(applied) = found {
             goal.next = applied.offset;
@@ -79,6 +86,27 @@ async fn facts(client: &Client, changelog: &str) -> Result<Facts, ClientError> {
 /// The age that state may have where deletions are forgotten after this time.
 fn age_ms_max(retention_ms: i64) -> i64 {
     retention_ms - (retention_ms / 10).min(LOCAL_STATE_MARGIN_MS_MAX)
+}
+
+/// Takes over what was copied while another one ran the task.
+fn take_copy(
+    (aids, copy): (&Aids, &mut StandbyTask),
+    (changelog, partition): (&str, i32),
+    facts: Facts,
+    task: &mut Task,
+    goal: &Goal,
+) -> Option<Applied> {
+    let (state, applied) = copy.give(goal.node, facts.id)?;
+    let ages = (aids.clock.unix_ms(), facts.age_ms_max);
+    if let Some(reason) = unfit(applied, (goal.start, goal.end), ages) {
+        info!(changelog, partition, reason, "copied state left alone, it is rebuilt");
+        return None;
+    }
+    let left = goal.end - applied.offset;
+    info!(changelog, partition, left, "copied state taken over");
+    task.state.nodes[goal.node] = state;
+    task.state.closed_ms[goal.node] = applied.closed_ms;
+    Some(applied)
 }
 
 async fn load_snapshot(

@@ -8,7 +8,8 @@ use client::options::{ConsumerOptions, Isolation};
 use protocol::record::Batch;
 use runtime::timer;
 
-use super::{Aids, Goal, Goals};
+use super::{Aids, Goals};
+use crate::engine::chain::ChainState;
 use crate::engine::changelog;
 use crate::engine::error::EngineError;
 use crate::engine::task::Task;
@@ -65,7 +66,8 @@ impl Tail {
                 continue;
             };
             for batch in &part.batches {
-                let count = take(batch, part.from, goal, &mut self.tasks, &place)?;
+                let state = &mut self.tasks[goal.task].state;
+                let count = apply(batch, part.from, (state, goal.node), &place)?;
                 self.aids.progress.records.fetch_add(count, Ordering::Relaxed);
             }
         }
@@ -95,11 +97,11 @@ fn failed(task: &Task) -> Result<(), EngineError> {
     task.state_failure().map_or(Ok(()), |error| Err(EngineError::from(error)))
 }
 
-fn take(
+/// Takes a batch of a node's changelog over, from an offset on; gives how many records it took.
+pub(crate) fn apply(
     batch: &Batch,
     from: i64,
-    goal: Goal,
-    tasks: &mut [Task],
+    (state, node): (&mut ChainState, usize),
     (topic, partition): &(String, i32),
 ) -> Result<u64, EngineError> {
     let damaged = |offset: i64| EngineError::ChangelogUnreadable {
@@ -115,10 +117,8 @@ fn take(
         if record.offset < from {
             continue;
         }
-        let state = &mut tasks[goal.task].state;
         let key = record.key.unwrap_or_default();
-        changelog::apply(state, goal.node, key, record.value)
-            .map_err(|_| damaged(record.offset))?;
+        changelog::apply(state, node, key, record.value).map_err(|_| damaged(record.offset))?;
         count += 1;
     }
     Ok(count)

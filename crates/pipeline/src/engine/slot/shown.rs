@@ -47,6 +47,8 @@ impl Slot {
             }
         }
         let mut shown = self.view.lock().expect("no holder of a slot's view panics");
-        *shown = SlotView { shown: shown.shown + 1, ..view };
+        let bell = shown.bell.clone();
+        *shown = SlotView { shown: shown.shown + 1, bell, ..view };
+        shown.bell.ring();
     }
 }

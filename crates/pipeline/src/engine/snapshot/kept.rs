@@ -9,7 +9,10 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use base::disk::Disk;
+use base::disk::{Disk, OpenMode};
+
+use super::{HEAD_BYTES, written_ms};
+use crate::limits::SNAPSHOT_AGE_MS_MAX;
 
 const SNAPSHOT: &str = ".snapshot";
 const SHELF: &str = ".shelf";
@@ -46,13 +49,21 @@ impl Kept {
         Ok(())
     }
 
-    /// Looks into the folder.
-    pub(crate) fn look(&self, disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    /// Looks into the folder, and removes snapshots that are so old that nobody will begin with
+    /// them.
+    pub(crate) fn look(&self, disk: &dyn Disk, dir: &Path, now_ms: i64) -> io::Result<()> {
         if !disk.exists(dir) {
             return Ok(());
         }
-        let found = disk.list(dir)?;
-        self.places().extend(found.iter().filter_map(|entry| place_of(&entry.name)));
+        for entry in disk.list(dir)? {
+            let Some(place) = place_of(&entry.name) else { continue };
+            let path = dir.join(&entry.name);
+            if entry.name.ends_with(SNAPSHOT) && is_outdated(disk, &path, now_ms) {
+                disk.remove_file(&path)?;
+            } else {
+                self.places().insert(place);
+            }
+        }
         Ok(())
     }
 
@@ -69,6 +80,17 @@ impl Kept {
     fn places(&self) -> MutexGuard<'_, BTreeSet<(String, i32)>> {
         self.places.lock().expect("no holder of what is kept panics")
     }
+}
+
+fn is_outdated(disk: &dyn Disk, path: &Path, now_ms: i64) -> bool {
+    let read = || -> io::Result<[u8; HEAD_BYTES]> {
+        let mut head = [0; HEAD_BYTES];
+        disk.open(path, OpenMode::Read)?.read_exact_at(&mut head, 0)?;
+        Ok(head)
+    };
+    // What cannot be read is looked at by whoever would begin with it.
+    let written = read().ok().and_then(|head| written_ms(&head));
+    written.is_some_and(|at_ms| now_ms.saturating_sub(at_ms) > SNAPSHOT_AGE_MS_MAX)
 }
 
 /// The changelog and partition that a file's name tells.
@@ -93,8 +115,28 @@ mod tests {
         disk.replace(&dir.join(snapshot_name("p.seen-changelog", 12)), b"x").unwrap();
         disk.replace(&dir.join("notes.txt"), b"x").unwrap();
         let again = Kept::default();
-        again.look(&disk, dir).unwrap();
+        again.look(&disk, dir, 0).unwrap();
         assert!(again.has("p.seen-changelog", 3) && again.has("p.seen-changelog", 12));
         assert_eq!((kept.count(), again.count()), (1, 2));
+    }
+
+    #[test]
+    fn a_snapshot_that_nobody_will_begin_with_is_removed() {
+        let disk = MemoryDisk::new();
+        let dir = Path::new("/state");
+        disk.create_dir_all(dir).unwrap();
+        let path = dir.join(snapshot_name("p.seen-changelog", 0));
+        let head = |written_ms: i64| {
+            let mut head = [0; HEAD_BYTES];
+            head[..8].copy_from_slice(b"MSSTATE\0");
+            head[HEAD_BYTES - 8..].copy_from_slice(&written_ms.to_be_bytes());
+            head
+        };
+        for (age_ms, count) in [(SNAPSHOT_AGE_MS_MAX, 1), (SNAPSHOT_AGE_MS_MAX + 1, 0)] {
+            disk.replace(&path, &head(1_000)).unwrap();
+            let kept = Kept::default();
+            kept.look(&disk, dir, 1_000 + age_ms).unwrap();
+            assert_eq!((kept.count(), disk.exists(&path)), (count, count == 1));
+        }
     }
 }
