@@ -64,8 +64,13 @@ pub const STANDBY_LOOK_MS: u64 = 2_000;
 /// The same while nothing comes. State is as old as the last look, and may be hours old.
 pub const STANDBY_REST_MS: u64 = 60_000;
 
-/// Pause before copies are begun anew after the log or a disk has failed, in milliseconds.
+/// First pause before copies are begun anew after the log or a disk has failed, in milliseconds; it
+/// doubles.
 pub const STANDBY_PAUSE_MS: u64 = 1_000;
+
+/// Longest pause before copies are begun anew, in milliseconds; those that have lasted longer begin
+/// with the first pause again.
+pub const STANDBY_PAUSE_MS_MAX: u64 = 30_000;
 
 /// How often the log tells how far a restore has come, in milliseconds.
 pub const RESTORE_TOLD_MS: u64 = 5_000;

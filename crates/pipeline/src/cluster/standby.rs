@@ -20,8 +20,7 @@ use crate::engine::error::EngineError;
 use crate::engine::restore::Progress;
 use crate::engine::restore::follow::Wanted;
 use crate::engine::room::Room;
-use crate::engine::standby::Own;
-use crate::limits::STANDBY_PAUSE_MS;
+use crate::limits::{STANDBY_PAUSE_MS, STANDBY_PAUSE_MS_MAX};
 
 /// The copies of a job's state.
 #[derive(Debug)]
@@ -51,8 +50,11 @@ impl Followers {
     pub(super) fn follow(&mut self, place: &Place, catalogue: &Catalogue, worker: &str) {
         let mut by_job = BTreeMap::new();
         for (job, assignment) in catalogue.assigned() {
-            let wanted = wanted(assignment, worker);
             let known = self.by_job.remove(&job.name);
+            if assignment.standby.is_empty() && known.is_none() {
+                continue;
+            }
+            let wanted = wanted(assignment, worker);
             let has_copies = known.as_ref().is_some_and(|it| !it.room.standbys().is_empty());
             if wanted.copied.is_empty() && !has_copies {
                 continue;
@@ -107,7 +109,7 @@ fn wanted(assignment: &Assignment, worker: &str) -> Wanted {
     let grants = assignment.grants.iter().filter(|grant| grant.worker == worker);
     Wanted {
         copied: copies.flat_map(|copy| &copy.tasks).map(moves::own_of).collect(),
-        granted: grants.flat_map(moves::own).collect::<std::collections::BTreeSet<Own>>(),
+        granted: grants.flat_map(moves::own).collect(),
     }
 }
 
@@ -128,14 +130,20 @@ async fn work(
     wanted: WatchReceiver<Wanted>,
 ) {
     let progress = Arc::new(Progress::default());
+    let mut pause_ms = STANDBY_PAUSE_MS;
     loop {
         let host = host(&place, (&job, &plan), &room, &progress);
+        let began_ms = place.clock.steady_ms();
         let Err(error) = host.follow(wanted.clone()).await;
+        if place.clock.steady_ms().saturating_sub(began_ms) > STANDBY_PAUSE_MS_MAX {
+            pause_ms = STANDBY_PAUSE_MS;
+        }
         // What was read so far stays right when only the log cannot be reached.
         if !matches!(&error, EngineError::Client(error) if error.is_retriable()) {
             room.standbys().clear();
         }
         warn!(job = job.name, %error, "state of other task managers is not copied at present");
-        timer::sleep(Duration::from_millis(STANDBY_PAUSE_MS)).await;
+        timer::sleep(Duration::from_millis(pause_ms)).await;
+        pause_ms = (pause_ms * 2).min(STANDBY_PAUSE_MS_MAX);
     }
 }
