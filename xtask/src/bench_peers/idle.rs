@@ -16,13 +16,10 @@ use super::work::{Bench, json_of, resident_mb, wait_until_it_listens};
 /// Pipelines of one task each.
 const PIPELINES: Amount = Amount { full: 1_000, quick: 20 };
 /// Seconds that are measured.
-const MEASURED_S: Amount = Amount { full: 20, quick: 3 };
-/// Seconds of a look before, by which it is told whether all has come to rest.
-const LOOK_S: Amount = Amount { full: 5, quick: 1 };
-/// Looks after which what is measured counts as rest.
-const LOOKS_MAX: u32 = 12;
-/// A look that spends more than this share of the one before it has come to rest.
-const REST_SHARE: f64 = 0.9;
+const MEASURED_S: Amount = Amount { full: 60, quick: 3 };
+/// Seconds until everything has come to rest: a fetch that gives nothing waits twice as long as
+/// the one before it, up to two minutes.
+const REST_S: Amount = Amount { full: 240, quick: 2 };
 
 /// Commands that hand in pipelines at a time.
 const APPLYING_MAX: usize = 4;
@@ -59,8 +56,7 @@ impl Bench {
         self.apply_all(bootstrap, &files)?;
         self.until_all_run(bootstrap, files.len())?;
         let apply_s = begin.elapsed().as_secs_f64();
-        let look = Duration::from_secs(LOOK_S.of(self.quick).into());
-        rest(node, broker, look)?;
+        thread::sleep(Duration::from_secs(REST_S.of(self.quick).into()));
         let measured = Duration::from_secs(MEASURED_S.of(self.quick).into());
         let (node_cpu, broker_cpu) = percent_of_a_core((node, broker), measured)?;
         let values = Values::from([
@@ -132,19 +128,6 @@ fn pipeline_file(number: u32) -> String {
          tasks:\n  - {{ id: work, type: forward, to: sink }}\n\
          sink: {{ kafka: {{ topic: idle-{number:04}-out }} }}\n"
     )
-}
-
-/// Waits until both processes spend no less than a look before.
-fn rest(node: u32, broker: u32, look: Duration) -> Result<(), String> {
-    let mut before = f64::MAX;
-    for _ in 0..LOOKS_MAX {
-        let (node, broker) = percent_of_a_core((node, broker), look)?;
-        if node + broker >= before * REST_SHARE {
-            return Ok(());
-        }
-        before = node + broker;
-    }
-    Ok(())
 }
 
 /// Processor time of both, in hundredths of one core, over so long.

@@ -176,4 +176,12 @@ fn lint_says_what_is_promised_of_every_way() {
     `mean` leaves out records that are late for their windows
 ";
     assert!(ended.output.contains(expected), "{}", ended.output);
+    assert!(!ended.output.contains("MS-1053"), "it says so twice: {}", ended.output);
+    let ended = run(&["pipeline", "lint", "--json", &file(&log)]);
+    let remarks: serde_json::Value = serde_json::from_str(&ended.output).unwrap();
+    let promises = remarks.as_array().unwrap().iter().filter(|it| it["code"] == "MS-1053");
+    let promises: Vec<(&str, usize)> = promises
+        .map(|it| (it["title"].as_str().unwrap(), it["notes"].as_array().unwrap().len()))
+        .collect();
+    assert_eq!(promises, [("exactly once from `source` to topic out", 2)]);
 }

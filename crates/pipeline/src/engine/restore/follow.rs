@@ -46,6 +46,8 @@ pub(crate) struct Follower {
     /// When the ends are asked for again, in steady milliseconds.
     due_ms: u64,
     has_moved: bool,
+    /// Whether a copy is gone that is still read for.
+    is_stale: bool,
 }
 
 impl Follower {
@@ -66,6 +68,7 @@ impl Follower {
             given_up: BTreeSet::new(),
             due_ms: 0,
             has_moved: false,
+            is_stale: false,
         }
     }
 
@@ -156,18 +159,22 @@ impl Follower {
     /// Takes what comes within a wait.
     async fn turn(&mut self) -> Result<(), EngineError> {
         let parts = self.consumer.poll(Duration::from_millis(STANDBY_WAIT_MS)).await?;
-        for part in parts {
-            self.follow(&part)?;
+        for part in &parts {
+            self.follow(part)?;
         }
         // Markers and aborted records move the position without giving anything.
         for ((topic, partition), (own, node)) in &self.read {
             if let Some(offset) = self.consumer.position(topic, *partition) {
-                self.standbys.change(*own, |copy| copy.reached(*node, offset));
+                let is_there = self.standbys.change(*own, |copy| copy.reached(*node, offset));
+                self.is_stale |= is_there.is_none();
             }
         }
-        self.hold();
-        // Those that were taken over, or given up.
-        self.read_copies();
+        if !parts.is_empty() {
+            self.hold();
+        }
+        if std::mem::take(&mut self.is_stale) {
+            self.read_copies();
+        }
         if self.aids.clock.steady_ms() >= self.due_ms {
             self.look().await?;
         }
@@ -184,7 +191,10 @@ impl Follower {
                 self.standbys.change(own, |copy| copy.follow(batch, part.from, node, &place));
             match followed {
                 Some(followed) => followed?,
-                None => break,
+                None => {
+                    self.is_stale = true;
+                    break;
+                }
             }
         }
         Ok(())
@@ -198,6 +208,7 @@ impl Follower {
                 warn!(%pipeline, stage, partition, %over, "no copy of this task's state here");
                 self.standbys.forget(own);
                 self.given_up.insert(own);
+                self.is_stale = true;
             }
         }
     }
