@@ -95,18 +95,18 @@ impl Member {
 
     /// Waits until its beats say that so many tasks' state lies at it.
     pub(crate) async fn wait_until_kept(&self, client: &Client, count: usize) {
-        let deadline = timer::now() + PATIENCE;
-        while self.told(client, |beat| &beat.kept).await != count {
-            assert!(timer::now() < deadline, "{} does not keep {count} tasks", self.node.id);
-            timer::sleep(Duration::from_millis(50)).await;
-        }
+        self.wait_until_told(client, |beat| &beat.kept, count).await;
     }
 
     /// Waits until its beats say that copies of so many tasks' state are up to date at it.
     pub(crate) async fn wait_until_copied(&self, client: &Client, count: usize) {
+        self.wait_until_told(client, |beat| &beat.copies, count).await;
+    }
+
+    async fn wait_until_told(&self, client: &Client, of: fn(&Beat) -> &Vec<Kept>, count: usize) {
         let deadline = timer::now() + PATIENCE;
-        while self.told(client, |beat| &beat.copies).await != count {
-            assert!(timer::now() < deadline, "{} does not copy {count} tasks", self.node.id);
+        while self.told(client, of).await != count {
+            assert!(timer::now() < deadline, "{} does not tell of {count} tasks", self.node.id);
             timer::sleep(Duration::from_millis(50)).await;
         }
     }
