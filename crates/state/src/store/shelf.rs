@@ -125,7 +125,11 @@ impl Shelves {
         };
         let database = match open() {
             Ok(database) => database,
-            Err(fjall::Error::Locked) => return Err(failed("another process uses it".to_owned())),
+            // Most likely an earlier start in this process, whose last work is not over yet.
+            Err(fjall::Error::Locked) => {
+                let error = failed("another process uses it".to_owned());
+                return Err(ShelfError { is_busy: true, ..error });
+            }
             Err(error) => {
                 warn!(dir = %dir.display(), %error, "state on disk cannot be read, it is rebuilt");
                 disk.remove_dir_all(dir).map_err(|error| failed(error.to_string()))?;
