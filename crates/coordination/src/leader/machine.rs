@@ -337,8 +337,8 @@ impl Leader {
         let next = moves::next(&known, &wanted, epoch, nonce);
         let copying = self.catalogue.assignments.get(&job.name).map(|it| it.standby.as_slice());
         let copying = copying.unwrap_or_default();
-        let copied: Vec<(TaskId, u32)> = job.copied().collect();
-        let standby = standby(&copied, &scene.offers, &next, (&wish.kept, copying));
+        let copies: Vec<(TaskId, u32)> = job.copied().collect();
+        let standby = standby(&copies, &scene.offers, &next, (&wish.kept, copying));
         // Without a slot nothing can run; what is fenced then would only be fenced twice.
         if next.is_empty() || next == grants && standby == copying {
             return None;

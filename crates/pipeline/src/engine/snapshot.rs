@@ -89,17 +89,17 @@ pub(crate) fn encode(stamp: &Stamp, task: &Task, node: usize) -> Option<Vec<u8>>
     Some(out)
 }
 
+/// When a snapshot was written, from its first bytes; none for any other file.
+fn written_ms(head: &[u8; HEAD_BYTES]) -> Option<i64> {
+    let written = head.last_chunk().copied()?;
+    head.starts_with(&MAGIC).then_some(i64::from_be_bytes(written))
+}
+
 /// A snapshot that is whole.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Snapshot<'a> {
     pub(crate) stamp: Stamp,
     records: &'a [u8],
-}
-
-/// When a snapshot was written, from its first bytes; none for any other file.
-fn written_ms(head: &[u8; HEAD_BYTES]) -> Option<i64> {
-    let written = head.last_chunk().copied()?;
-    head.starts_with(&MAGIC).then_some(i64::from_be_bytes(written))
 }
 
 impl<'a> Snapshot<'a> {

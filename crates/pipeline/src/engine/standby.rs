@@ -46,26 +46,24 @@ impl Standbys {
 
     /// Keeps copies of one plan, of these tasks, and no others.
     pub(super) fn retain(&self, fingerprint: u64, is_wanted: impl Fn(&Own) -> bool) {
-        let mut copies = self.copies();
-        let before = copies.tasks.len();
-        copies.tasks.retain(|own, copy| copy.fingerprint == fingerprint && is_wanted(own));
-        copies.changes += u64::from(copies.tasks.len() != before);
+        self.keep(|own, copy| copy.fingerprint == fingerprint && is_wanted(own));
     }
 
     /// Forgets a copy.
     pub(super) fn forget(&self, own: Own) {
-        self.retain_all(|it| *it != own);
+        self.keep(|it, _| *it != own);
     }
 
     /// Forgets all of them.
     pub(crate) fn clear(&self) {
-        self.retain_all(|_| false);
+        self.keep(|_, _| false);
     }
 
-    fn retain_all(&self, is_wanted: impl Fn(&Own) -> bool) {
+    fn keep(&self, is_wanted: impl Fn(&Own, &StandbyTask) -> bool) {
         let mut copies = self.copies();
-        copies.tasks.retain(|own, _| is_wanted(own));
-        copies.changes += 1;
+        let before = copies.tasks.len();
+        copies.tasks.retain(|own, copy| is_wanted(own, copy));
+        copies.changes += u64::from(copies.tasks.len() != before);
     }
 
     /// A copy from now on.

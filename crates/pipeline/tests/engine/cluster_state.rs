@@ -1,5 +1,6 @@
 //! State that lies at task managers: snapshots, files, and who is given what because of them.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -42,6 +43,14 @@ async fn empty_changelogs(client: &Client) {
     }
 }
 
+/// Feeds these rounds and waits until all that were fed so far are counted.
+async fn feed_rounds(client: &Client, rounds: Range<i64>) {
+    for round in rounds.clone() {
+        feed(client, round).await;
+    }
+    check_counts(client, rounds.end).await;
+}
+
 fn ask_for(make: fn(String) -> Ask) -> Ask {
     make("mill".to_owned())
 }
@@ -54,10 +63,7 @@ fn a_task_manager_that_comes_back_begins_with_what_lies_at_it() {
         let manager = Member::manager(broker, "jm-1").await;
         let worker = Member::start(broker, ("tm-1", 2), Some(state.clone())).await;
         assert!(matches!(apply(client, FILE).await, Reply::Done { .. }));
-        for round in 0..10 {
-            feed(client, round).await;
-        }
-        check_counts(client, 10).await;
+        feed_rounds(client, 0..10).await;
         worker.stop().await;
         for partition in 0..4 {
             let name = format!("{}-{partition}.snapshot", CHANGELOGS[0]);
@@ -66,10 +72,7 @@ fn a_task_manager_that_comes_back_begins_with_what_lies_at_it() {
         empty_changelogs(client).await;
         let again = StateFolder::new(Arc::clone(&state.disk), state.dir.clone());
         let worker = Member::start(broker, ("tm-1", 2), Some(again)).await;
-        for round in 10..20 {
-            feed(client, round).await;
-        }
-        check_counts(client, 20).await;
+        feed_rounds(client, 10..20).await;
         worker.stop().await;
         manager.stop().await;
     });
@@ -146,11 +149,8 @@ fn state_on_disk_follows_its_tasks_from_slot_to_slot_and_from_node_to_node() {
         assert!(matches!(apply(client, &text).await, Reply::Done { .. }));
         let mut rounds = 0;
         let mut feed_some = async |count: i64| {
-            for round in rounds..rounds + count {
-                feed(client, round).await;
-            }
+            feed_rounds(client, rounds..rounds + count).await;
             rounds += count;
-            check_counts(client, rounds).await;
         };
         feed_some(20).await;
         // Two slots of one process give tasks to each other, and take them back.
@@ -190,17 +190,11 @@ fn whoever_copies_the_state_goes_on_with_it_when_its_owner_is_gone() {
         let manager = Member::manager(broker, "jm-1").await;
         let first = Member::start(broker, ("tm-1", 2), None).await;
         assert!(matches!(apply(client, &copied("{ standby: 1 }")).await, Reply::Done { .. }));
-        for round in 0..10 {
-            feed(client, round).await;
-        }
-        check_counts(client, 10).await;
+        feed_rounds(client, 0..10).await;
         // What was there before is copied, and so is what comes then.
         let second = Member::start(broker, ("tm-2", 2), None).await;
         second.wait_until_copied(client, 8).await;
-        for round in 10..20 {
-            feed(client, round).await;
-        }
-        check_counts(client, 20).await;
+        feed_rounds(client, 10..20).await;
         second.wait_until_copied(client, 8).await;
         empty_changelogs(client).await;
         first.kill();
@@ -208,10 +202,7 @@ fn whoever_copies_the_state_goes_on_with_it_when_its_owner_is_gone() {
             workers(it) == ["tm-2"] && is_at_rest(it)
         })
         .await;
-        for round in 20..30 {
-            feed(client, round).await;
-        }
-        check_counts(client, 30).await;
+        feed_rounds(client, 20..30).await;
         second.wait_until_copied(client, 0).await;
         second.stop().await;
         manager.stop().await;
@@ -232,11 +223,8 @@ fn copies_on_disk_change_places_with_the_slots_that_run() {
         let mut names = ["tm-1", "tm-2"];
         let mut rounds = 0;
         for _ in 0..3 {
-            for round in rounds..rounds + 5 {
-                feed(client, round).await;
-            }
+            feed_rounds(client, rounds..rounds + 5).await;
             rounds += 5;
-            check_counts(client, rounds).await;
             wait_for(client, "the owner has all", |it| workers(it) == [names[0]]).await;
             other.wait_until_copied(client, 8).await;
             // It goes in good order and comes back: then it is the one that copies.
@@ -255,10 +243,7 @@ fn copies_on_disk_change_places_with_the_slots_that_run() {
         wait_for(client, "both run", |it| workers(it) == ["tm-1", "tm-2"] && is_at_rest(it)).await;
         owner.wait_until_copied(client, 4).await;
         other.wait_until_copied(client, 4).await;
-        for round in rounds..rounds + 5 {
-            feed(client, round).await;
-        }
-        check_counts(client, rounds + 5).await;
+        feed_rounds(client, rounds..rounds + 5).await;
         for member in [owner, other, manager] {
             member.stop().await;
         }

@@ -125,7 +125,8 @@ impl Shelves {
         };
         let database = match open() {
             Ok(database) => database,
-            // Most likely an earlier start in this process, whose last work is not over yet.
+            // An earlier start whose last work is not over, or an older process of the pipeline,
+            // which has been fenced: both let go.
             Err(fjall::Error::Locked) => {
                 let error = failed("another process uses it".to_owned());
                 return Err(ShelfError { is_busy: true, ..error });
