@@ -99,6 +99,13 @@ pub const DRAIN_MS_MAX: u64 = 10_000;
 /// Pause between two looks at how far a drain has come, in milliseconds.
 pub const DRAIN_LOOK_MS: u64 = 5;
 
+/// How long a start waits for files of state that an earlier one has not closed yet, in
+/// milliseconds.
+pub const SHELVES_WAIT_MS_MAX: u64 = 10_000;
+
+/// Pause between two attempts to open them, in milliseconds.
+pub const SHELVES_LOOK_MS: u64 = 20;
+
 /// Age at which local state is no longer used where the changelog does not tell for how long it
 /// remembers deleted keys, in milliseconds; Kafka's `delete.retention.ms`.
 pub const LOCAL_STATE_AGE_MS_MAX: i64 = 86_400_000;

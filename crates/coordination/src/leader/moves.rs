@@ -3,8 +3,8 @@
 //! A slot that runs gives a task away before another one gets it: first its grant names the task
 //! no more, and keeps it among those that are leaving; the slot commits, lets it go, and says so
 //! by the grant's turn; only then another grant names it. Whoever keeps running meanwhile keeps its
-//! identity, its other tasks and their state. A slot that is not running yet, or not any more, is
-//! fenced instead: it has nothing that would be worth the wait.
+//! identity, its other tasks and their state. A slot that is to give something away and is not
+//! running yet, or not any more, is fenced instead: it has nothing that would be worth the wait.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,7 +46,8 @@ pub(super) fn next(
         let wants = wants(&key(grant));
         match standing {
             Standing::Ended | Standing::Gone => false,
-            Standing::Young => wants.iter().eq(&grant.tasks),
+            // What it lacks comes when others have let it go: to begin anew would not be sooner.
+            Standing::Young => grant.tasks.iter().all(|task| wants.contains(task)),
             Standing::Working { .. } => {
                 let is_needed = !wants.is_empty() || !grant.tasks.is_empty();
                 is_needed || standing.is_behind(grant)
@@ -142,6 +143,20 @@ mod tests {
         assert_eq!((second[1].since, &second[1].tasks), (3, &tasks(&[2, 3])));
         let third: Vec<_> = second.iter().map(working).collect();
         assert_eq!(next(&third, &target, 4, |_| 1), second);
+    }
+
+    #[test]
+    fn who_waits_for_tasks_of_another_is_not_begun_anew_meanwhile() {
+        let mut a = grant("a", 1, &[0]);
+        (a.turn, a.leaving) = (2, tasks(&[1]));
+        let b = grant("b", 2, &[2]);
+        let target = wanted(&[("a", &[0]), ("b", &[1, 2])]);
+        let behind = (a.clone(), Standing::Working { turn: 1 });
+        let young = (b.clone(), Standing::Young);
+        assert_eq!(next(&[behind, young.clone()], &target, 3, |_| 1), [a.clone(), b]);
+        // It gets them as soon as they are free, whether it runs by then or not.
+        let third = next(&[working(&a), young], &target, 3, |_| 1);
+        assert_eq!((third[1].since, third[1].turn, &third[1].tasks), (2, 3, &tasks(&[1, 2])));
     }
 
     #[test]

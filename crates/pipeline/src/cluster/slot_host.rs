@@ -125,6 +125,7 @@ impl Held {
             let _holding = holding;
             wait_for(before, &granted).await;
             let end = Box::pin(work(&place, &job_of, (&granted, following), &told)).await;
+            tracing::info!(job = job_of.name, slot = granted.slot, ?end, "slot ended");
             let mut shown = lock(&told);
             shown.phase = end;
             shown.changed();

@@ -2,15 +2,17 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base::cast;
 use base::disk::Disk;
-use runtime::task;
+use runtime::{task, timer};
 use topology::plan::Plan;
 use topology::spec::Spill;
 
 use super::snapshot::keeper::StateFolder;
 use super::standby::Standbys;
+use crate::limits::{SHELVES_LOOK_MS, SHELVES_WAIT_MS_MAX};
 use state::limits::SPILL_FILES_PART;
 use state::memory::{Memory, MemoryShare};
 use state::store::{Shares, ShelfError, Shelves};
@@ -75,14 +77,32 @@ impl Room {
     }
 
     /// Where state lies on disk, opened at the first start for as many stores as the pipeline has;
-    /// `None` where state is kept in memory.
+    /// `None` where state is kept in memory. Files that an earlier room of this process, or an
+    /// older process, has not closed yet are waited for.
     ///
     /// # Errors
-    /// The disk refuses.
+    /// The disk refuses, or the files are still in use after [`SHELVES_WAIT_MS_MAX`].
     pub(crate) async fn shelves(&self, stores: usize) -> Result<Option<Shelves>, ShelfError> {
         let Some((disk, dir)) = self.place.clone() else {
             return Ok(None);
         };
+        let deadline = timer::now() + Duration::from_millis(SHELVES_WAIT_MS_MAX);
+        loop {
+            match self.open(Arc::clone(&disk), dir.clone(), stores).await {
+                Err(error) if error.is_busy && timer::now() < deadline => {
+                    timer::sleep(Duration::from_millis(SHELVES_LOOK_MS)).await;
+                }
+                opened => return opened.map(Some),
+            }
+        }
+    }
+
+    async fn open(
+        &self,
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        stores: usize,
+    ) -> Result<Shelves, ShelfError> {
         let files_bytes = self.limit_bytes / SPILL_FILES_PART;
         let tables_bytes = usize::try_from(self.limit_bytes - files_bytes).unwrap_or(usize::MAX);
         let opened = Arc::clone(&self.shelves);
@@ -97,6 +117,47 @@ impl Room {
             *opened = Some(shelves.clone());
             Ok(shelves)
         });
-        Ok(Some(shelves.await?))
+        shelves.await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::disk::RealDisk;
+    use base::rng::SystemRandom;
+    use base::uuid::Uuid;
+    use runtime::boot::Executor;
+    use topology::diagnose::Sources;
+
+    use super::*;
+
+    const TEXT: &str = "
+version: 1
+name: p
+runtime: { state: { spill: disk } }
+source: { topic: in }
+tasks:
+  - { id: seen, type: count, to: sink }
+sink: { kafka: { topic: out } }
+";
+
+    #[test]
+    fn files_that_an_earlier_room_still_holds_are_waited_for() {
+        let parsed = topology::spec::parse(&Sources::single("test.yaml", TEXT), &|_| None);
+        let plan = Plan::of(&parsed.spec.expect("a text without problems has a spec"));
+        let name = format!("millstream-room-{}", Uuid::random(&SystemRandom));
+        let dir = std::env::temp_dir().join(name);
+        let folder = StateFolder::new(Arc::new(RealDisk), dir.clone());
+        let folder = folder.spilling(dir.join("spill"));
+        Executor::new(2).unwrap().block_on(async {
+            let earlier = Room::new(&plan, Some(&folder));
+            let held = earlier.shelves(1).await.unwrap().unwrap();
+            let later = Room::new(&plan, Some(&folder));
+            let wait = Duration::from_millis(SHELVES_LOOK_MS * 3);
+            assert!(timer::timeout(wait, later.shelves(1)).await.is_err(), "it does not wait");
+            drop((earlier, held));
+            assert!(later.shelves(1).await.unwrap().is_some());
+        });
+        std::fs::remove_dir_all(dir).unwrap();
     }
 }
