@@ -1,7 +1,8 @@
 //! Every bound of this crate, each with its reason.
 
-/// Keys of a window on disk that are taken into memory at once when it closes.
-pub const DUE_KEYS_MAX: usize = 4_096;
+/// Keys of a window that are taken out at once when it closes: between two lots of them, what they
+/// gave can be handed on.
+pub const DUE_KEYS_MAX: usize = 1_024;
 
 /// Bytes of settled changes that wait for the disk before they are written, beside a quarter of
 /// what the store may take in memory; a batch is in memory twice while it is written.

@@ -84,6 +84,8 @@ pub(crate) struct ChainState {
     pub(crate) nodes: Vec<NodeState>,
     /// The time up to which each task has closed its windows.
     pub(crate) closed_ms: Vec<i64>,
+    /// The time up to which windows are to close, while some of them may still be open.
+    pub(crate) closing_ms: Option<i64>,
     /// The keys that are parked.
     pub(crate) parking: Parking,
     /// Who looks at what passes between the tasks; mostly nobody.
@@ -107,7 +109,13 @@ impl ChainState {
         };
         let nodes: Vec<_> = chain.nodes.iter().map(state).collect();
         let closed_ms = vec![NO_TIME; nodes.len()];
-        Self { nodes, closed_ms, parking: Parking::default(), taps: Vec::new() }
+        Self { nodes, closed_ms, closing_ms: None, parking: Parking::default(), taps: Vec::new() }
+    }
+
+    /// Bytes that the changes of the transaction take in the changelogs, roughly.
+    pub(crate) fn change_bytes(&self) -> usize {
+        let nodes: usize = self.nodes.iter().map(NodeState::change_bytes).sum();
+        nodes + self.parking.change_bytes()
     }
 }
 
@@ -363,6 +371,9 @@ impl Chain {
 
     /// Closes every window that the time has passed, task by task, so that what a task gives
     /// still finds the windows of the next one open.
+    ///
+    /// Where the outlet fills it leaves the rest open: `closing_ms` tells, and no record may be
+    /// taken before the same call has closed that too. What is late does not depend on it.
     pub(crate) fn close(
         &self,
         time_ms: i64,
@@ -370,20 +381,26 @@ impl Chain {
         state: &mut ChainState,
         desk: &mut Desk<'_>,
     ) -> Result<(), Halt> {
+        state.closing_ms = Some(time_ms);
         for (at, node) in self.nodes.iter().enumerate() {
             let Some(window) = node.kind.window().copied() else {
                 continue;
             };
+            state.closed_ms[at] = state.closed_ms[at].max(time_ms);
             let grace_ms = i64::try_from(window.grace_ms).unwrap_or(i64::MAX);
             let until_ms = time_ms.saturating_sub(grace_ms);
-            while let Some((end_ms, slots)) = take_due(state, at, until_ms) {
+            loop {
+                if desk.outlet.is_full(state.change_bytes()) {
+                    return Ok(());
+                }
+                let Some((end_ms, slots)) = take_due(state, at, until_ms) else { break };
                 for slot in slots {
                     let closing = Closing { window, end_ms, slot, partition };
                     self.close_slot(at, closing, state, desk)?;
                 }
             }
-            state.closed_ms[at] = state.closed_ms[at].max(time_ms);
         }
+        state.closing_ms = None;
         Ok(())
     }
 

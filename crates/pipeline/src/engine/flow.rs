@@ -45,6 +45,12 @@ pub(crate) trait Outlet {
         record: Out<'_>,
     ) -> Result<(), OutletError>;
 
+    /// Whether it should hand on what it has before it takes more, when this many bytes of changed
+    /// state are to follow; most outlets never fill.
+    fn is_full(&self, _change_bytes: usize) -> bool {
+        false
+    }
+
     /// Is told of a record that fails; most outlets have no use for it.
     fn failed(&mut self, _failed: &Failed<'_>) {}
 }

@@ -15,6 +15,7 @@ mod shown;
 #[cfg(test)]
 mod slot_test;
 mod tapped;
+mod time;
 mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -208,6 +209,9 @@ impl Slot {
 
     /// One round: fetch, run, close windows, perhaps commit.
     async fn turn(&mut self) -> Result<Option<SlotEnd>, Trouble> {
+        for index in 0..self.tasks.len() {
+            self.go_on_closing(index).await?;
+        }
         let wait = self.wait();
         self.load.enter(Activity::Idle);
         let fetched = runtime::select! {
@@ -230,7 +234,7 @@ impl Slot {
         if is_quiet {
             self.look_at_ends();
         }
-        self.advance_time()?;
+        self.advance_time().await?;
         if self.is_due(is_quiet) || self.parked.holds_input() {
             self.commit().await?;
         } else {
@@ -305,15 +309,7 @@ impl Slot {
         match order {
             Some(Order::Limit(limits)) => self.limit(&limits),
             Some(Order::CloseWindows { stage, reply }) => {
-                self.begin()?;
-                for index in 0..self.tasks.len() {
-                    if self.tasks[index].stage == stage {
-                        self.with_task(index, |task, outlet, scratch| {
-                            task.close(i64::MAX, outlet, scratch)
-                        })?;
-                    }
-                }
-                self.commit().await?;
+                self.close_windows(stage).await?;
                 // Whoever asked may have given up.
                 let _ = reply.send(());
             }
@@ -380,8 +376,10 @@ impl Slot {
             while let Some(next) = self.take_batch(index, input, (from, limit), batch)? {
                 self.commit().await?;
                 self.begin()?;
+                self.go_on_closing(index).await?;
                 from = next;
             }
+            self.go_on_closing(index).await?;
             self.check_state()?;
             self.load.enter(Activity::Blocked);
             self.writer.drain().await?;
@@ -423,13 +421,13 @@ impl Slot {
                 break;
             }
             let task = &mut self.tasks[index];
+            let mut outlet =
+                SlotOutlet { writer: &mut self.writer, places: &self.handles[index].outputs };
             // Only between records: a position stands behind a record that has done everything.
-            if self.writer.waiting_bytes() + task.change_bytes() >= WRITER_FULL_BYTES {
+            if task.is_closing() || outlet.is_full(task.change_bytes()) {
                 full_at = Some(record.offset);
                 break;
             }
-            let mut outlet =
-                SlotOutlet { writer: &mut self.writer, places: &self.handles[index].outputs };
             task.take(input, &record, &mut outlet, &mut self.scratch)?;
             if let Some(position) = task.positions[input].as_mut() {
                 position.next = record.offset + 1;
@@ -477,42 +475,12 @@ impl Slot {
         Ok(work(&mut self.tasks[index], &mut outlet, &mut self.scratch)?)
     }
 
-    /// Lets time pass in every task.
-    fn advance_time(&mut self) -> Result<(), Trouble> {
-        let now_ms = self.clock.steady_ms();
-        for index in 0..self.tasks.len() {
-            let task = &self.tasks[index];
-            if !task.code.needs_time() && task.code.edges.is_empty() {
-                continue;
-            }
-            // What closing gives must find a transaction open.
-            if self.open.is_none() {
-                self.begin()?;
-            }
-            self.with_task(index, |task, outlet, scratch| {
-                task.advance_time(now_ms, outlet, scratch)
-            })?;
-        }
-        if !self.has_work() {
-            self.open_is_idle();
-        }
-        Ok(())
-    }
-
     /// Whether the open transaction holds anything.
     fn has_work(&self) -> bool {
         let records = self.open.as_ref().is_some_and(|open| open.records > 0);
         records
             || self.writer.has_records()
-            || self.tasks.iter().any(|task| task.has_moved() || task.has_news())
-    }
-
-    /// A transaction that holds nothing starts to count its age when it does.
-    fn open_is_idle(&mut self) {
-        let now_us = self.clock.steady_us();
-        if let Some(open) = &mut self.open {
-            open.since_us = now_us;
-        }
+            || self.tasks.iter().any(|it| it.has_moved() || it.has_news() || it.change_bytes() > 0)
     }
 
     /// Commits outputs, state and positions at once.
@@ -624,9 +592,7 @@ impl Slot {
             // There was room before the record, so the writer would only be full again.
             ClientError::BufferFull => {
                 let room = WRITER_BYTES_MAX - WRITER_FULL_BYTES;
-                let reason = format!(
-                    "what one record gives, or windows that close at once, exceeds {room} bytes"
-                );
+                let reason = format!("what one record gives exceeds {room} bytes");
                 Some(self.too_large(reason).await)
             }
             other => Some(end_of(other)),

@@ -1,5 +1,8 @@
 //! A task: one stage over one partition, with its state, its time and its positions.
 
+#[cfg(test)]
+mod task_test;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -122,6 +125,7 @@ impl Task {
         }
         self.committed.watermark = self.watermark.clone();
         self.committed.closed_ms = self.state.closed_ms.clone();
+        self.close_again();
     }
 
     /// Begins to listen: silence counts from now on, and not from before its state was restored.
@@ -307,12 +311,37 @@ impl Task {
         code.chain.close(time_ms, self.partition, &mut self.state, &mut desk)
     }
 
+    /// Whether windows that time has passed are still open, because the outlet was full.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.state.closing_ms.is_some()
+    }
+
+    /// Goes on with those.
+    pub(crate) fn go_on_closing(
+        &mut self,
+        outlet: &mut dyn Outlet,
+        scratch: &mut Vec<Vec<u8>>,
+    ) -> Result<(), Halt> {
+        match self.state.closing_ms {
+            Some(time_ms) => self.close(time_ms, outlet, scratch),
+            None => Ok(()),
+        }
+    }
+
+    /// Windows that were to close by the last commit may still be open.
+    fn close_again(&mut self) {
+        let windows = self.code.chain.nodes.iter().zip(&self.state.closed_ms);
+        let closed = windows.filter(|(node, _)| node.kind.window().is_some());
+        let closed_ms = closed.map(|(_, closed_ms)| *closed_ms).max();
+        self.state.closing_ms = closed_ms.filter(|closed_ms| *closed_ms != NO_TIME);
+    }
+
     /// What the edges have to be told of this task's time, if it is news.
     pub(crate) fn marker(&mut self) -> Option<Marker> {
-        let now = (self.watermark.time_ms(), self.watermark.is_idle());
-        if self.code.edges.is_empty() || now == self.told {
+        if !self.has_news() {
             return None;
         }
+        let now = (self.watermark.time_ms(), self.watermark.is_idle());
         self.told = now;
         Some(Marker { task: self.partition, tasks: self.siblings, time_ms: now.0, is_idle: now.1 })
     }
@@ -326,7 +355,8 @@ impl Task {
     /// Whether the edges have to be told something.
     pub(crate) fn has_news(&self) -> bool {
         let now = (self.watermark.time_ms(), self.watermark.is_idle());
-        !self.code.edges.is_empty() && now != self.told
+        // Results of windows that are still to close would be late behind that time.
+        !self.code.edges.is_empty() && !self.is_closing() && now != self.told
     }
 
     /// Whether a task's windows have been closed up to another time since the last commit.
@@ -334,12 +364,12 @@ impl Task {
         self.state.closed_ms.get(at) != self.committed.closed_ms.get(at)
     }
 
-    /// Whether the position of an input has moved since the last commit, or a parked key.
+    /// Whether the position of an input has moved since the last commit, or what was read of the
+    /// orders about parked keys.
     pub(crate) fn has_moved(&self) -> bool {
         let orders = &self.state.parking.orders;
         self.positions.iter().flatten().any(|position| position.next != position.committed)
             || orders.next != orders.committed
-            || self.state.parking.change_bytes() > 0
     }
 
     /// The transaction is committed; `applied` says of each node how much of its changelog is in
@@ -374,6 +404,7 @@ impl Task {
         self.state.closed_ms.clone_from(&self.committed.closed_ms);
         self.watermark = self.committed.watermark.clone();
         self.told = self.committed.told;
+        self.close_again();
         for position in self.positions.iter_mut().flatten() {
             position.next = position.committed;
         }
@@ -416,8 +447,7 @@ impl Task {
 
     /// What its changelogs will get for what has changed since the last commit, roughly, in bytes.
     pub(crate) fn change_bytes(&self) -> usize {
-        let nodes: usize = self.state.nodes.iter().map(NodeState::change_bytes).sum();
-        nodes + self.state.parking.change_bytes()
+        self.state.change_bytes()
     }
 
     /// Memory of its state and of its parked keys, roughly, in bytes.

@@ -17,7 +17,7 @@ use protocol::record::HeaderRef;
 
 use super::flow::{Out, Outlet, OutletError};
 use super::task::Task;
-use crate::limits::WRITER_BYTES_MAX;
+use crate::limits::{WRITER_BYTES_MAX, WRITER_FULL_BYTES};
 
 /// Writes for a slot.
 pub(crate) enum Writer {
@@ -375,5 +375,9 @@ impl Outlet for SlotOutlet<'_> {
             Some(place) => self.append(place, partition, record),
             None => Ok(()),
         }
+    }
+
+    fn is_full(&self, change_bytes: usize) -> bool {
+        self.writer.waiting_bytes() + change_bytes >= WRITER_FULL_BYTES
     }
 }

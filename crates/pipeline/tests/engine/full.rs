@@ -104,3 +104,43 @@ fn a_record_that_gives_more_than_a_writer_holds_ends_the_pipeline() {
         assert!(reason.contains("67108864 bytes"), "{reason}");
     });
 }
+
+#[test]
+fn windows_that_close_at_once_with_more_than_a_writer_holds_are_closed_in_pieces() {
+    const KEYS: usize = 5_000;
+    const KEY_BYTES: usize = 16_000;
+    const TEXT: &str = "
+version: 1
+name: many
+source: { topic: in, max_out_of_order: 0s }
+tasks:
+  - { id: seen, type: count, window: 10s, to: sink }
+sink: { kafka: { topic: out } }
+";
+    check(async |_, client| {
+        client.admin().create_topics(&[TopicSpec::new("in", 1)]).await.unwrap();
+        let producer = client.producer(ProducerOptions::default());
+        let filling = "k".repeat(KEY_BYTES);
+        // 80 MB of keys, which leave with their results and once more with their state.
+        for number in 0..=KEYS {
+            let key = format!("{number}-{filling}");
+            let is_last = number == KEYS;
+            let timestamp = Some(if is_last { 20_000 } else { 1_000 });
+            let (key, value) = (Some(key.as_bytes()), Some(b"{}".as_slice()));
+            let record = Record { topic: "in", key, value, timestamp, ..Record::default() };
+            producer.append(record).await.unwrap();
+        }
+        producer.close().await.unwrap();
+        run_in_time(client, TEXT).await.unwrap();
+        let mut found = Vec::new();
+        each_record(client, "out", |record| {
+            let key = std::str::from_utf8(record.key.unwrap()).unwrap();
+            let (number, _) = key.split_once('-').unwrap();
+            found.push(number.parse::<usize>().unwrap());
+            assert!(record.value.unwrap().starts_with(b"{\"count\":1,"));
+        })
+        .await;
+        found.sort_unstable();
+        assert_eq!(found, (0..=KEYS).collect::<Vec<_>>());
+    });
+}

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::vec;
 
 use super::table::Table;
 use super::{Applied, Changed, Fate, Layout, StateStore};
+use crate::limits::DUE_KEYS_MAX;
 use crate::value::StateValue;
 
 /// Values by key in memory, and their slots by the time at which windows close.
@@ -14,6 +16,8 @@ pub struct MemoryStore<V> {
     table: Table<V>,
     /// The slots of each open window in the order in which their keys came.
     ends: BTreeMap<i64, Vec<u32>>,
+    /// The window that is being taken out, and what is left of it.
+    taken: Option<(i64, vec::IntoIter<u32>)>,
     /// Whether `ends` must be made anew before it is used.
     is_disordered: bool,
     /// The slot at which the next part of a sweep begins.
@@ -28,6 +32,7 @@ impl<V: StateValue> MemoryStore<V> {
             layout,
             table: Table::default(),
             ends: BTreeMap::new(),
+            taken: None,
             is_disordered: false,
             swept: 0,
             applied: None,
@@ -45,6 +50,7 @@ impl<V: StateValue> MemoryStore<V> {
             return;
         }
         self.ends.clear();
+        self.taken = None;
         for (slot, key, _) in self.table.live() {
             if let Some(end_ms) = self.layout.end_ms(key) {
                 self.ends.entry(end_ms).or_default().push(slot);
@@ -87,8 +93,17 @@ impl<V: StateValue> StateStore<V> for MemoryStore<V> {
 
     fn take_due(&mut self, until_ms: i64) -> Option<(i64, Vec<u32>)> {
         self.order();
-        let first = self.ends.first_entry().filter(|first| *first.key() <= until_ms)?;
-        Some(first.remove_entry())
+        loop {
+            if let Some((end_ms, left)) = &mut self.taken {
+                let slots: Vec<u32> = left.take(DUE_KEYS_MAX).collect();
+                if !slots.is_empty() {
+                    return Some((*end_ms, slots));
+                }
+            }
+            let first = self.ends.first_entry().filter(|first| *first.key() <= until_ms)?;
+            let (end_ms, slots) = first.remove_entry();
+            self.taken = Some((end_ms, slots.into_iter()));
+        }
     }
 
     fn sweep(&mut self, keys_max: usize, judge: &mut dyn FnMut(&V) -> Fate<V>) -> bool {
@@ -100,7 +115,8 @@ impl<V: StateValue> StateStore<V> for MemoryStore<V> {
         if self.is_disordered {
             return self.table.live().filter_map(|(_, key, _)| self.layout.end_ms(key)).count();
         }
-        self.ends.values().map(Vec::len).sum()
+        let left = self.taken.as_ref().map_or(0, |(_, left)| left.len());
+        self.ends.values().map(Vec::len).sum::<usize>() + left
     }
 
     fn changes<'s>(&'s self) -> impl Iterator<Item = (&'s [u8], Option<&'s V>)>
