@@ -6,6 +6,7 @@
 
 mod app;
 mod broker;
+mod disk;
 mod idle;
 mod ping;
 mod pipeline_rows;
@@ -20,7 +21,7 @@ use std::path::PathBuf;
 
 use crate::{kafka, workspace};
 use report::{Outcome, Values};
-use rows::{Row, Run};
+use rows::{Row, Run, figure};
 use work::Bench;
 
 const USAGE: &str = "bench-peers [pipeline] [--quick] [--times N] [--rows NAME,..] [--binary PATH]";
@@ -205,7 +206,13 @@ fn measured(
             sides.reverse();
         }
         for (run, is_ours) in sides {
-            match bench.measure(run) {
+            let measured = bench.measure(run).and_then(|mut values| {
+                if is_ours && row.asks_the_disk() {
+                    values.insert(figure::CEILING, bench.ceiling()?);
+                }
+                Ok(values)
+            });
+            match measured {
                 Ok(values) => {
                     let taken = if is_ours { &mut ours } else { &mut theirs };
                     note(row, run, &values, taken);

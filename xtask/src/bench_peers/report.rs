@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use super::rows::{Check, Row, Target};
+use super::rows::{Check, DISK_SHARE, Row, Target, figure};
 
 /// Figures of one run by name.
 pub(super) type Values = BTreeMap<&'static str, f64>;
@@ -48,14 +48,24 @@ fn median(taken: &[Values], figure: &str) -> Option<f64> {
     values.get(middle.checked_sub(1)?).map(|lower| f64::midpoint(*lower, upper))
 }
 
-fn line(check: &Check, ours: &[Values], theirs: &[Values]) -> Option<Line> {
-    let ours = median(ours, check.figure)?;
+/// What share of the disk's ceiling we write.
+fn disk_share(ours: &[Values]) -> Option<f64> {
+    Some(median(ours, figure::DISK)? / median(ours, figure::CEILING)?)
+}
+
+fn line(check: &Check, taken: &[Values], theirs: &[Values]) -> Option<Line> {
+    let ours = median(taken, check.figure)?;
     let theirs = median(theirs, check.figure);
     let (target, is_met) = match (check.target, theirs) {
         (Target::AtLeast(least), Some(theirs)) => (format!(">= {least}x"), ours / theirs >= least),
+        (Target::AtLeastOrDisk(least), Some(theirs)) => {
+            let share = disk_share(taken)?;
+            let target = format!(">= {least}x or >= {DISK_SHARE} of the disk ({share:.2})");
+            (target, ours / theirs >= least || share >= DISK_SHARE)
+        }
         (Target::AtMost(most), Some(theirs)) => (format!("<= {most}x"), ours / theirs <= most),
         (Target::Below(most), _) => (format!("<= {most}"), ours <= most),
-        (Target::AtLeast(_) | Target::AtMost(_), None) => return None,
+        (_, None) => return None,
     };
     Some(Line { figure: check.figure, ours, theirs, target, is_met })
 }
@@ -298,6 +308,24 @@ mod tests {
         assert!(page(&missed).contains("| **missed** | <= 1 |"), "{}", page(&missed));
         let json = Json::parse(&json(&missed[0].0, &missed[0].1)).unwrap();
         assert_eq!(*json.at("checks").items()[0].at("theirs"), Json::Null);
+    }
+
+    #[test]
+    fn a_row_that_is_held_up_by_the_disk_has_reached_its_target() {
+        let row = || rows::all().into_iter().find(|row| row.name == "produce-1000").unwrap();
+        let outcome = |rate: f64, disk: f64| {
+            let own = [(figure::RATE, rate), (figure::USER_CPU, 0.1), (figure::DISK, disk)];
+            let mut ours = values(&own);
+            ours.insert(figure::CEILING, 200.0);
+            let theirs = values(&[(figure::RATE, 10.0), (figure::USER_CPU, 1.0)]);
+            Outcome::Measured { ours: vec![ours], theirs: vec![theirs] }
+        };
+        assert!(verdict(&[(row(), outcome(11.0, 20.0))], false).is_ok());
+        assert!(verdict(&[(row(), outcome(9.0, 190.0))], false).is_ok());
+        let missed = [(row(), outcome(9.0, 170.0))];
+        assert!(verdict(&missed, false).is_err());
+        let page = page(&missed);
+        assert!(page.contains("| **0.90x** | >= 1x or >= 0.9 of the disk (0.85) |"), "{page}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::app::{Processes, Setting, USUAL_SESSION};
 use super::broker::{self, Brokers};
+use super::disk;
 use super::ping;
 use super::report::Values;
 use super::rows::{Amount, App, Engine, READINGS, Run, Side, Work, figure};
@@ -110,22 +111,35 @@ impl Bench {
 
     fn bench(&self, side: Side, words: &str, records: Amount) -> Result<Values, String> {
         let (bootstrap, pid) = self.place(side)?;
-        let (records, pid) = (records.of(self.quick).to_string(), pid.to_string());
+        let (wanted, broker) = (records.of(self.quick).to_string(), pid.to_string());
         let mut command = self.millstream("bench");
         let command = command.args(words.split_whitespace()).args(["--json", "-b", &bootstrap]);
-        let json = json_of(command.args(["--records", &records, "--broker-pid", &pid]))?;
+        let written = disk::written_bytes(pid)?;
+        let json = json_of(command.args(["--records", &wanted, "--broker-pid", &broker]))?;
+        let written = disk::written_bytes(pid)? - written;
         let records = real(&json, "records").ok_or("the bench told no records")?;
+        let all = records + real(&json, "warmup_records").unwrap_or(0.0);
         let per_million = |name| real(&json, name).map(|seconds| seconds / records * 1e6);
         let client = real(&json, "client_cpu_s").filter(|seconds| *seconds > 0.0);
         let figures = [
             (figure::RATE, real(&json, "records_per_s")),
             (figure::CPU, per_million("broker_cpu_s")),
             (figure::USER_CPU, per_million("broker_user_s")),
+            (figure::DISK, real(&json, "records_per_s").map(|rate| rate * written / all / 1e6)),
             (figure::P50, real(&json, "p50_ms")),
             (figure::P99, real(&json, "p99_ms")),
             (figure::PER_CLIENT_CPU, client.map(|seconds| records / seconds)),
         ];
         Ok(told(figures))
+    }
+
+    /// What the disk gives at most, in megabytes per second.
+    ///
+    /// # Errors
+    /// A disk that refuses.
+    pub(super) fn ceiling(&self) -> Result<f64, String> {
+        let rounds = if self.quick { 1 } else { disk::CEILING_ROUNDS };
+        disk::ceiling_mb_per_s(&self.brokers.home, rounds)
     }
 
     fn librdkafka(&self, side: Side, way: &str, records: Amount) -> Result<Values, String> {
