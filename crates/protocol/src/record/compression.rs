@@ -1,7 +1,7 @@
 //! The five ways in which the records of a batch are packed.
 //!
-//! Decompression reads as a stream, stops at the caller's limit and believes no stated size:
-//! memory grows with the bytes that really came out.
+//! Decompression reads as a stream, stops at the caller's limit and believes no stated size: room
+//! is made by the bytes that came, and memory grows with those that really came out.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -14,7 +14,7 @@ use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInf
 
 use super::RecordError;
 use super::header::COMPRESSION_MASK;
-use super::limits::{ZSTD_LEVEL, ZSTD_WINDOW_LOG_MAX};
+use super::limits::{EXPANSION_EXPECTED, ZSTD_LEVEL, ZSTD_WINDOW_LOG_MAX};
 
 mod snappy;
 
@@ -99,23 +99,30 @@ impl Compression {
     /// # Errors
     /// `DecompressedTooLarge` beyond the limit, `Decompression` for damage.
     pub fn decompress(self, packed: &Bytes, bytes_max: usize) -> Result<Bytes, RecordError> {
+        // Growing a large piece step by step costs as much as the codec does.
+        let room = packed.len().saturating_mul(EXPANSION_EXPECTED).min(bytes_max);
         match self {
             Self::None => Ok(packed.clone()),
-            Self::Gzip => self.drain(MultiGzDecoder::new(packed.as_ref()), bytes_max),
+            Self::Gzip => self.drain(MultiGzDecoder::new(packed.as_ref()), room, bytes_max),
             Self::Snappy => snappy::decompress(packed, bytes_max).map(Bytes::from),
-            Self::Lz4 => self.drain(FrameDecoder::new(packed.as_ref()), bytes_max),
+            Self::Lz4 => self.drain(FrameDecoder::new(packed.as_ref()), room, bytes_max),
             Self::Zstd => {
                 let damaged = |_| RecordError::Decompression(self);
                 let mut decoder =
                     zstd::stream::read::Decoder::with_buffer(packed.as_ref()).map_err(damaged)?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(damaged)?;
-                self.drain(decoder, bytes_max)
+                self.drain(decoder, room, bytes_max)
             }
         }
     }
 
-    fn drain(self, source: impl Read, bytes_max: usize) -> Result<Bytes, RecordError> {
-        let mut plain = Vec::new();
+    fn drain(
+        self,
+        source: impl Read,
+        room: usize,
+        bytes_max: usize,
+    ) -> Result<Bytes, RecordError> {
+        let mut plain = Vec::with_capacity(room);
         // One byte more than allowed tells "exactly full" from "too much".
         let mut limited = source.take(base::cast::u64_of(bytes_max).saturating_add(1));
         limited.read_to_end(&mut plain).map_err(|_| RecordError::Decompression(self))?;

@@ -23,3 +23,7 @@ pub const ZSTD_LEVEL: i32 = 3;
 
 /// A builder never starts with more than this, whatever capacity its options name.
 pub const BUILDER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How many times the size of what is compressed its plain form usually has at most: so much room
+/// is made for it at once. It is reserved, not touched, until used.
+pub const EXPANSION_EXPECTED: usize = 4;
