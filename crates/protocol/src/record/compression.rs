@@ -100,7 +100,7 @@ impl Compression {
     /// `DecompressedTooLarge` beyond the limit, `Decompression` for damage.
     pub fn decompress(self, packed: &Bytes, bytes_max: usize) -> Result<Bytes, RecordError> {
         // Growing a large piece step by step costs as much as the codec does.
-        let room = packed.len().saturating_mul(EXPANSION_EXPECTED).min(bytes_max);
+        let room = packed.len().saturating_mul(EXPANSION_EXPECTED);
         match self {
             Self::None => Ok(packed.clone()),
             Self::Gzip => self.drain(MultiGzDecoder::new(packed.as_ref()), room, bytes_max),
@@ -116,13 +116,8 @@ impl Compression {
         }
     }
 
-    fn drain(
-        self,
-        source: impl Read,
-        room: usize,
-        bytes_max: usize,
-    ) -> Result<Bytes, RecordError> {
-        let mut plain = Vec::with_capacity(room);
+    fn drain(self, source: impl Read, room: usize, bytes_max: usize) -> Result<Bytes, RecordError> {
+        let mut plain = Vec::with_capacity(room.min(bytes_max));
         // One byte more than allowed tells "exactly full" from "too much".
         let mut limited = source.take(base::cast::u64_of(bytes_max).saturating_add(1));
         limited.read_to_end(&mut plain).map_err(|_| RecordError::Decompression(self))?;
