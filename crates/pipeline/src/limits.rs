@@ -114,9 +114,9 @@ pub const LOCAL_STATE_AGE_MS_MAX: i64 = 86_400_000;
 /// milliseconds: clocks differ, and a restore takes its time.
 pub const LOCAL_STATE_MARGIN_MS_MAX: i64 = 3_600_000;
 
-/// Age after which a node removes a snapshot at its start, in milliseconds: a week, because by then
-/// few changelogs remember the deletions since.
-pub const SNAPSHOT_AGE_MS_MAX: i64 = 7 * 86_400_000;
+/// Age after which a node removes state at its start that nobody has gone on with, in milliseconds:
+/// a week, because by then few changelogs remember the deletions since.
+pub const LEFT_STATE_AGE_MS_MAX: i64 = 7 * 86_400_000;
 
 /// Largest snapshot in bytes; it is held in memory while it is written.
 pub const SNAPSHOT_BYTES_MAX: usize = 1 << 30;

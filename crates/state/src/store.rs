@@ -17,7 +17,7 @@ use protocol::partitioner::{murmur2, to_positive};
 
 use crate::value::StateValue;
 pub use memory::MemoryStore;
-pub use shelf::{Owner, Shares, Shelf, ShelfError, Shelves};
+pub use shelf::{Owner, Shares, Shelf, ShelfError, Shelves, prune};
 pub use spill::SpillStore;
 
 /// Shards of a key space; fixed, because it is written into every key of a changelog.

@@ -258,7 +258,7 @@ impl Worker {
     async fn look_at_state(&self) {
         let Some(folder) = self.place.state.clone() else { return };
         let now_ms = self.place.clock.unix_ms();
-        let look = move || folder.kept.look(&*folder.disk, &folder.dir, now_ms);
+        let look = move || folder.look(now_ms);
         let looked = run::blocking(look);
         if let Err(error) = looked.await {
             warn!(%error, "the folder of states cannot be read");

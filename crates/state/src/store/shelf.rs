@@ -169,6 +169,34 @@ impl Shelves {
     }
 }
 
+/// Removes from the files in a folder the shelves on which nothing was put since a time, and the
+/// folder when none is left; gives their names.
+///
+/// # Errors
+/// Somebody uses the files, or they cannot be read: whoever opens them to work with them decides
+/// then.
+pub fn prune(disk: &dyn Disk, dir: &Path, before_ms: i64) -> Result<Vec<String>, ShelfError> {
+    let failed = |error: fjall::Error| failed(dir, &error);
+    let database = Database::builder(dir).worker_threads(1).open().map_err(failed)?;
+    let (mut removed, mut left) = (Vec::new(), 0);
+    for name in database.list_keyspace_names() {
+        let keyspace = database.keyspace(&name, KeyspaceCreateOptions::default).map_err(failed)?;
+        let label = keyspace.get(LABEL).map_err(failed)?;
+        let at_ms = label.as_deref().and_then(read_label).map(|(_, applied)| applied.at_ms);
+        if at_ms.is_some_and(|at_ms| at_ms >= before_ms) {
+            left += 1;
+        } else {
+            database.delete_keyspace(keyspace).map_err(failed)?;
+            removed.push(name.to_string());
+        }
+    }
+    drop(database);
+    if left == 0 {
+        disk.remove_dir_all(dir).map_err(|error| failed(fjall::Error::Io(error)))?;
+    }
+    Ok(removed)
+}
+
 /// Whose state a shelf holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
@@ -211,19 +239,8 @@ impl Shelf {
     /// The disk refuses.
     pub fn applied(&self) -> Result<Option<Applied>, ShelfError> {
         let found = self.keyspace.get(LABEL).map_err(|error| self.failed(&error))?;
-        Ok(found.and_then(|bytes| self.read_label(&bytes)))
-    }
-
-    fn read_label(&self, bytes: &[u8]) -> Option<Applied> {
-        let fixed = <[u8; LABEL_BYTES]>::try_from(bytes).ok()?;
-        let (head, closed_ms) = fixed.split_last_chunk::<8>()?;
-        let (head, at_ms) = head.split_last_chunk::<8>()?;
-        let (head, offset) = head.split_last_chunk::<8>()?;
-        (head == self.owner_bytes()).then(|| Applied {
-            offset: i64::from_be_bytes(*offset),
-            at_ms: i64::from_be_bytes(*at_ms),
-            closed_ms: i64::from_be_bytes(*closed_ms),
-        })
+        let label = found.as_deref().and_then(read_label);
+        Ok(label.filter(|(owner, _)| *owner == self.owner_bytes()).map(|(_, applied)| applied))
     }
 
     fn owner_bytes(&self) -> Vec<u8> {
@@ -355,6 +372,16 @@ fn failed(dir: &Path, error: &dyn fmt::Display) -> ShelfError {
     ShelfError { dir: dir.to_owned(), reason: error.to_string(), is_busy: false }
 }
 
+/// Whose state a label tells of, and how much of the changelog that is.
+fn read_label(bytes: &[u8]) -> Option<(&[u8], Applied)> {
+    let (owner, closed_ms) =
+        bytes.split_last_chunk::<8>().filter(|_| bytes.len() == LABEL_BYTES)?;
+    let (owner, at_ms) = owner.split_last_chunk::<8>()?;
+    let (owner, offset) = owner.split_last_chunk::<8>()?;
+    let [offset, at_ms, closed_ms] = [offset, at_ms, closed_ms].map(|it| i64::from_be_bytes(*it));
+    Some((owner, Applied { offset, at_ms, closed_ms }))
+}
+
 fn turn(end_ms: i64) -> u64 {
     base::cast::bits_u64(end_ms) ^ SIGN
 }
@@ -403,5 +430,48 @@ impl Batch<'_> {
     pub(super) fn commit(self) -> Result<(), ShelfError> {
         let shelf = self.shelf;
         self.batch.commit().map_err(|error| shelf.failed(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::disk::RealDisk;
+    use base::rng::SystemRandom;
+
+    use super::*;
+
+    const OWNER: Owner = Owner { topic: Uuid([7; 16]), signature: 9 };
+    const SHARES: Shares = Shares { files_bytes: 4 << 20, tables_bytes: 1 << 20, stores: 2 };
+
+    fn put(shelves: &Shelves, name: &str, at_ms: i64) {
+        let shelf = shelves.shelf(name, Layout::Keyed, OWNER).unwrap();
+        let mut batch = shelf.batch(2);
+        batch.set(b"\x00\x01key", Some(b"value"));
+        batch.set_applied(Applied { offset: 1, at_ms, closed_ms: 0 });
+        batch.commit().unwrap();
+    }
+
+    #[test]
+    fn what_nobody_has_gone_on_with_is_removed_and_at_last_the_folder() {
+        let name = format!("millstream-shelf-{}", Uuid::random(&SystemRandom));
+        let dir = std::env::temp_dir().join(name);
+        let shelves = Shelves::open(&RealDisk, &dir, SHARES).unwrap();
+        put(&shelves, "old", 1_000);
+        put(&shelves, "new", 2_000);
+        drop(shelves.shelf("empty", Layout::Keyed, OWNER).unwrap());
+        assert!(prune(&RealDisk, &dir, 2_000).is_err(), "somebody uses it");
+        drop(shelves);
+        let mut removed = prune(&RealDisk, &dir, 2_000).unwrap();
+        removed.sort_unstable();
+        assert_eq!(removed, ["empty", "old"]);
+        let shelves = Shelves::open(&RealDisk, &dir, SHARES).unwrap();
+        let applied = |name| shelves.shelf(name, Layout::Keyed, OWNER).unwrap().applied().unwrap();
+        assert_eq!(applied("new").map(|applied| applied.at_ms), Some(2_000));
+        assert_eq!(applied("old"), None);
+        drop(shelves);
+        let mut removed = prune(&RealDisk, &dir, 2_001).unwrap();
+        removed.sort_unstable();
+        assert_eq!(removed, ["new", "old"]);
+        assert!(!dir.exists());
     }
 }

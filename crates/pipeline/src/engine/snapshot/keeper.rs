@@ -61,6 +61,18 @@ impl StateFolder {
         Self { spill_dir: Some(dir), ..self }
     }
 
+    /// Learns what an earlier start has left, and removes what is too old to be of use.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub(crate) fn look(&self, now_ms: i64) -> io::Result<()> {
+        let place = (&*self.disk, &*self.dir);
+        if let Some(spill_dir) = &self.spill_dir {
+            Kept::prune(place, spill_dir, now_ms)?;
+        }
+        self.kept.look(place.0, place.1, now_ms)
+    }
+
     fn path(&self, changelog: &str, partition: i32) -> PathBuf {
         self.dir.join(kept::snapshot_name(changelog, partition))
     }

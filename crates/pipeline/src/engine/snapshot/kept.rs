@@ -10,9 +10,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use base::disk::{Disk, OpenMode};
+use tracing::info;
 
 use super::{HEAD_BYTES, written_ms};
-use crate::limits::SNAPSHOT_AGE_MS_MAX;
+use crate::limits::LEFT_STATE_AGE_MS_MAX;
 
 const SNAPSHOT: &str = ".snapshot";
 const SHELF: &str = ".shelf";
@@ -67,6 +68,30 @@ impl Kept {
         Ok(())
     }
 
+    /// Removes state on disk that is as old, and what tells of it; before it is looked what lies
+    /// there, and before anybody works with it.
+    pub(crate) fn prune(
+        (disk, dir): (&dyn Disk, &Path),
+        spill_dir: &Path,
+        now_ms: i64,
+    ) -> io::Result<()> {
+        for entry in disk.list(spill_dir)?.into_iter().filter(|entry| entry.is_dir) {
+            let before_ms = now_ms.saturating_sub(LEFT_STATE_AGE_MS_MAX);
+            let removed = match state::store::prune(disk, &spill_dir.join(&entry.name), before_ms) {
+                Ok(removed) => removed,
+                Err(error) => {
+                    info!(%error, "state on disk is not looked through");
+                    continue;
+                }
+            };
+            for name in removed {
+                info!(name, "state on disk that nobody has gone on with is removed");
+                disk.remove_file(&dir.join(name + SHELF))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether state of this changelog's partition lies there.
     pub(crate) fn has(&self, changelog: &str, partition: i32) -> bool {
         self.places().contains(&(changelog.to_owned(), partition))
@@ -90,7 +115,7 @@ fn is_outdated(disk: &dyn Disk, path: &Path, now_ms: i64) -> bool {
     };
     // What cannot be read is looked at by whoever would begin with it.
     let written = read().ok().and_then(|head| written_ms(&head));
-    written.is_some_and(|at_ms| now_ms.saturating_sub(at_ms) > SNAPSHOT_AGE_MS_MAX)
+    written.is_some_and(|at_ms| now_ms.saturating_sub(at_ms) > LEFT_STATE_AGE_MS_MAX)
 }
 
 /// The changelog and partition that a file's name tells.
@@ -102,7 +127,10 @@ fn place_of(name: &str) -> Option<(String, i32)> {
 
 #[cfg(test)]
 mod tests {
-    use base::disk::MemoryDisk;
+    use base::disk::{MemoryDisk, RealDisk};
+    use base::rng::SystemRandom;
+    use base::uuid::Uuid;
+    use state::store::{Layout, Owner, Shares, Shelves};
 
     use super::*;
 
@@ -132,11 +160,32 @@ mod tests {
             head[HEAD_BYTES - 8..].copy_from_slice(&written_ms.to_be_bytes());
             head
         };
-        for (age_ms, count) in [(SNAPSHOT_AGE_MS_MAX, 1), (SNAPSHOT_AGE_MS_MAX + 1, 0)] {
+        for (age_ms, count) in [(LEFT_STATE_AGE_MS_MAX, 1), (LEFT_STATE_AGE_MS_MAX + 1, 0)] {
             disk.replace(&path, &head(1_000)).unwrap();
             let kept = Kept::default();
             kept.look(&disk, dir, 1_000 + age_ms).unwrap();
             assert_eq!((kept.count(), disk.exists(&path)), (count, count == 1));
         }
+    }
+
+    #[test]
+    fn what_tells_of_state_on_disk_goes_with_it() {
+        let name = format!("millstream-kept-{}", Uuid::random(&SystemRandom));
+        let home = std::env::temp_dir().join(name);
+        let (dir, spill_dir) = (home.join("state"), home.join("spill"));
+        let shares = Shares { files_bytes: 4 << 20, tables_bytes: 1 << 20, stores: 1 };
+        let shelves = Shelves::open(&RealDisk, &spill_dir.join("p"), shares).unwrap();
+        let owner = Owner { topic: Uuid([7; 16]), signature: 9 };
+        // Nothing was ever put on it.
+        drop(shelves.shelf("p.seen-changelog-3", Layout::Keyed, owner).unwrap());
+        drop(shelves);
+        let place = ("p.seen-changelog", 3);
+        Kept::default().add_shelf((&RealDisk, &dir), place).unwrap();
+        Kept::prune((&RealDisk, &dir), &spill_dir, 0).unwrap();
+        let kept = Kept::default();
+        kept.look(&RealDisk, &dir, 0).unwrap();
+        assert_eq!(kept.count(), 0);
+        assert!(!spill_dir.join("p").exists());
+        std::fs::remove_dir_all(home).unwrap();
     }
 }
