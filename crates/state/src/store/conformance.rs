@@ -354,6 +354,54 @@ fn bytes_max() -> impl Strategy<Value = usize> {
     prop_oneof![Just(1), 500_usize..3_000, Just(1 << 20)]
 }
 
+/// Takes a window with many keys out in pieces, each in a transaction of its own; every second one
+/// is undone first.
+fn close_in_pieces<S: StateStore<u64>>(store: &mut S) {
+    const KEYS: usize = 3_000;
+    let key = |end_ms: i64, number: usize| {
+        [&end_ms.to_be_bytes()[..], number.to_string().as_bytes()].concat()
+    };
+    for number in 0..KEYS {
+        *store.change(&key(10, number)).value = 1;
+    }
+    *store.change(&key(20, 0)).value = 1;
+    store.settle(None);
+    let mut closed = BTreeSet::new();
+    let mut pieces = 0;
+    while let Some((end_ms, slots)) = store.take_due(19) {
+        assert_eq!(end_ms, 10);
+        let mut piece = BTreeSet::new();
+        for slot in slots {
+            let Some((key, _)) = store.at(slot) else { continue };
+            assert!(piece.insert(key.to_vec()), "a key is in a piece once");
+            store.remove(slot);
+        }
+        pieces += 1;
+        if pieces % 2 == 0 {
+            store.roll_back();
+        } else {
+            closed.extend(piece);
+            store.settle(None);
+        }
+        assert_eq!(store.open_windows(), KEYS + 1 - closed.len());
+    }
+    assert_eq!(closed.len(), KEYS);
+    assert!(pieces > 4, "{pieces} pieces");
+    assert_eq!(store.take_due(20).map(|(end_ms, slots)| (end_ms, slots.len())), Some((20, 1)));
+}
+
+#[test]
+fn a_window_in_memory_closes_in_pieces() {
+    close_in_pieces(&mut InMemory.fresh(Layout::Windowed));
+}
+
+#[test]
+fn a_window_on_disk_closes_in_pieces() {
+    for bytes_max in [1, 20_000, 1 << 20] {
+        close_in_pieces(&mut OnDisk::new(bytes_max).fresh(Layout::Windowed));
+    }
+}
+
 proptest! {
     // Each case makes and copies folders.
     #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 64, ..Default::default() })]

@@ -95,9 +95,13 @@ impl<V: StateValue> StateStore<V> for MemoryStore<V> {
         self.order();
         loop {
             if let Some((end_ms, left)) = &mut self.taken {
-                let slots: Vec<u32> = left.take(DUE_KEYS_MAX).collect();
+                let (end_ms, slots) = (*end_ms, left.take(DUE_KEYS_MAX).collect::<Vec<_>>());
                 if !slots.is_empty() {
-                    return Some((*end_ms, slots));
+                    // Who was removed otherwise meanwhile has left its slot to somebody else.
+                    let is_its = |slot: &u32| {
+                        self.at(*slot).and_then(|(key, _)| self.layout.end_ms(key)) == Some(end_ms)
+                    };
+                    return Some((end_ms, slots.into_iter().filter(is_its).collect()));
                 }
             }
             let first = self.ends.first_entry().filter(|first| *first.key() <= until_ms)?;
