@@ -123,7 +123,7 @@ codes! {
          partitions that does not fit: a key must meet itself in one task.";
     RESULT_TOO_LARGE = "MS-3009", "a result is larger than the log takes",
         "A record that the pipeline makes exceeds the largest batch that the broker accepts \
-         (max.message.bytes), or what it makes of one record, or of windows that close together, \
+         (max.message.bytes), or what it makes of one record, or of 1,024 windows that close, \
          exceeds 64 MiB. The transaction under way was given up; what was committed before it \
          stays, and the next start begins there. Let the topic take larger batches, or make the \
          results smaller.";

@@ -42,6 +42,7 @@ use super::view::SlotView;
 use super::writer::{Handles, SlotOutlet, Writer};
 use pace::{Open, Pace};
 use parked::Parked;
+use state::limits::DUE_KEYS_MAX;
 use state::memory::MemoryShare;
 pub(crate) use trouble::StateTrouble;
 
@@ -592,7 +593,9 @@ impl Slot {
             // There was room before the record, so the writer would only be full again.
             ClientError::BufferFull => {
                 let room = WRITER_BYTES_MAX - WRITER_FULL_BYTES;
-                let reason = format!("what one record gives exceeds {room} bytes");
+                let reason = format!(
+                    "what one record gives, or {DUE_KEYS_MAX} windows, exceeds {room} bytes"
+                );
                 Some(self.too_large(reason).await)
             }
             other => Some(end_of(other)),
