@@ -18,6 +18,8 @@ mod graphs;
 mod guard;
 #[path = "engine/harness.rs"]
 mod harness;
+#[path = "engine/kafka.rs"]
+mod kafka;
 #[path = "engine/keys.rs"]
 mod keys;
 #[path = "engine/letters.rs"]

@@ -4,19 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::chunk::Chunk;
-use base::clock::SystemClock;
-use base::rng::SystemRandom;
 use client::admin::TopicSpec;
 use client::{Client, ClientOptions};
 use pipeline::engine::reset::Reset;
 use pipeline::engine::{EngineError, Mode};
 use runtime::channel::{self, WatchReceiver};
-use runtime::stream::{Connection, Listener, MemoryConnector};
+use runtime::stream::{Connection, Listener, MemoryConnector, connect_tcp};
 use runtime::{task, timer};
 
 use crate::harness::{
-    Sent, check, claimant, connect_as_program, each_record, plan, produce, read, run_to_end, start,
-    values,
+    Sent, check, claimant, connect_as_program, connect_with, each_record, plan, produce, read,
+    run_to_end, start, values,
 };
 
 const COUNT: &str = "
@@ -197,15 +195,30 @@ const FRAME_BYTES_MAX: usize = 64 << 20;
 /// The API whose requests the gate holds: the one that takes a transactional id over.
 const INIT_PRODUCER_ID: [u8; 2] = 22_i16.to_be_bytes();
 
+/// The way to a broker.
+pub(crate) enum Far {
+    Memory(MemoryConnector),
+    Tcp(String, u16),
+}
+
+impl Far {
+    async fn connect(&self) -> Connection {
+        match self {
+            Self::Memory(connector) => connector.connect().await.unwrap(),
+            Self::Tcp(host, port) => connect_tcp(host, *port).await.unwrap(),
+        }
+    }
+}
+
 /// A way to the broker that lets `free` of these requests pass and holds further ones, with all
 /// that comes behind them, until it is opened.
-fn gate(far: MemoryConnector, free: usize, is_open: &WatchReceiver<bool>) -> MemoryConnector {
+fn gate(far: Far, free: usize, is_open: &WatchReceiver<bool>) -> MemoryConnector {
     let (near, mut listener) = Listener::memory();
     let passed = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let is_open = is_open.clone();
     drop(task::spawn("gate", async move {
         while let Ok(Some(near)) = listener.accept().await {
-            let far = far.connect().await.unwrap();
+            let far = far.connect().await;
             let (passed, is_open) = (Arc::clone(&passed), is_open.clone());
             drop(task::spawn("gate connection", async move {
                 let is_held =
@@ -245,36 +258,37 @@ async fn carry(
 /// one who has come since, under the same ids.
 #[test]
 fn a_zombie_that_takes_its_ids_late_ends_and_the_newer_one_goes_on() {
-    check(async |broker, client| {
-        let (opener, is_open) = channel::watch(false);
-        send(client, 2).await;
-        // The claim's producer and the fence of the claim pass; what waits is the slot's own.
-        let options = ClientOptions::memory(gate(broker.connector(), 2, &is_open));
-        let clock = Arc::new(SystemClock::new());
-        let late = Client::connect(options, clock, Arc::new(SystemRandom)).await.unwrap();
-        let zombie = start(&late, plan(&fused()), Mode::Forever);
-        let deadline = timer::now() + PATIENCE;
-        while !has_claimed(client).await {
-            assert!(timer::now() < deadline, "nobody claims the pipeline");
-            timer::sleep(Duration::from_millis(5)).await;
-        }
-        let newer = start(client, plan(&fused()), Mode::Forever);
-        wait_for(client, 2).await;
-        assert_eq!(zombie.handle().view().phase, "starting");
-        opener.send_replace(true);
-        let ended = timer::timeout(PATIENCE, zombie.finished()).await;
-        assert!(matches!(ended, Ok(Err(EngineError::Fenced { by: Some(_) }))), "{ended:?}");
-        // The zombie fences the newer one for certain: its ids are the same.
-        for _ in 0..20 {
-            send(client, 1).await;
-            timer::sleep(Duration::from_millis(10)).await;
-        }
-        wait_for(client, 22).await;
-        assert_eq!(newer.handle().view().restarts, 1, "it was fenced once");
-        newer.handle().stop();
-        newer.finished().await.unwrap();
-        assert_eq!(of_a(client).await, counts(22));
-    });
+    check(async |broker, client| late_zombie(Far::Memory(broker.connector()), client).await);
+}
+
+pub(crate) async fn late_zombie(far: Far, client: &Client) {
+    let (opener, is_open) = channel::watch(false);
+    send(client, 2).await;
+    // The claim's producer and the fence of the claim pass; what waits is the slot's own.
+    let options = ClientOptions::memory(gate(far, 2, &is_open));
+    let late = connect_with(options, false).await;
+    let zombie = start(&late, plan(&fused()), Mode::Forever);
+    let deadline = timer::now() + PATIENCE;
+    while !has_claimed(client).await {
+        assert!(timer::now() < deadline, "nobody claims the pipeline");
+        timer::sleep(Duration::from_millis(5)).await;
+    }
+    let newer = start(client, plan(&fused()), Mode::Forever);
+    wait_for(client, 2).await;
+    assert_eq!(zombie.handle().view().phase, "starting");
+    opener.send_replace(true);
+    let ended = timer::timeout(PATIENCE, zombie.finished()).await;
+    assert!(matches!(ended, Ok(Err(EngineError::Fenced { by: Some(_) }))), "{ended:?}");
+    // The zombie fences the newer one for certain: its ids are the same.
+    for _ in 0..20 {
+        send(client, 1).await;
+        timer::sleep(Duration::from_millis(10)).await;
+    }
+    wait_for(client, 22).await;
+    assert_eq!(newer.handle().view().restarts, 1, "it was fenced once");
+    newer.handle().stop();
+    newer.finished().await.unwrap();
+    assert_eq!(of_a(client).await, counts(22));
 }
 
 async fn has_claimed(client: &Client) -> bool {

@@ -27,16 +27,16 @@ pub(crate) fn plan(text: &str) -> Plan {
 }
 
 pub(crate) async fn connect(broker: &TestBroker) -> Client {
-    connect_with(broker, true).await
+    connect_with(ClientOptions::memory(broker.connector()), true).await
 }
 
 /// A client that makes no topics by asking for them, as those of the program are.
 pub(crate) async fn connect_as_program(broker: &TestBroker) -> Client {
-    connect_with(broker, false).await
+    connect_with(ClientOptions::memory(broker.connector()), false).await
 }
 
-async fn connect_with(broker: &TestBroker, topics_auto_create: bool) -> Client {
-    let options = ClientOptions { topics_auto_create, ..ClientOptions::memory(broker.connector()) };
+pub(crate) async fn connect_with(options: ClientOptions, topics_auto_create: bool) -> Client {
+    let options = ClientOptions { topics_auto_create, ..options };
     let clock = Arc::new(SystemClock::new());
     Client::connect(options, clock, Arc::new(SystemRandom)).await.unwrap()
 }

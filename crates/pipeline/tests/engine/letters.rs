@@ -87,23 +87,25 @@ async fn is_settled(client: &Client, text: &str) -> bool {
 
 #[test]
 fn behind_a_poisoned_record_its_key_waits_in_order_while_healthy_keys_go_on() {
-    check(async |_, client| {
-        send(client, 0..3, &[1]).await;
-        run_to_end(client, &sums()).await.unwrap();
-        // That the key is parked is known to the next start.
-        send(client, 3..5, &[]).await;
-        run_to_end(client, &sums()).await.unwrap();
-        assert_eq!(of(client, "a").await, summed([0]));
-        assert_eq!(of(client, "b").await, summed(0..5));
-        let key = only(client, &sums()).await;
-        assert_eq!((key.task.as_str(), key.key.as_str(), key.waiting), ("plus", "a", 4));
-        assert!(key.reason.contains("no number") && !key.is_leaving, "{key:?}");
-        let all = letters(client, &sums()).await;
-        let told: Vec<_> = all.iter().map(|it| (it.sequence, it.offset)).collect();
-        assert_eq!(told, [(Some(0), 2), (Some(1), 4), (Some(2), 6), (Some(3), 8)]);
-        assert!(all[0].reason.contains("no number") && all[1].reason.contains("waits behind"));
-        assert_eq!(all[1].value.as_deref(), Some(good(2).as_str()));
-    });
+    check(async |_, client| poisoned_beside_healthy(client).await);
+}
+
+pub(crate) async fn poisoned_beside_healthy(client: &Client) {
+    send(client, 0..3, &[1]).await;
+    run_to_end(client, &sums()).await.unwrap();
+    // That the key is parked is known to the next start.
+    send(client, 3..5, &[]).await;
+    run_to_end(client, &sums()).await.unwrap();
+    assert_eq!(of(client, "a").await, summed([0]));
+    assert_eq!(of(client, "b").await, summed(0..5));
+    let key = only(client, &sums()).await;
+    assert_eq!((key.task.as_str(), key.key.as_str(), key.waiting), ("plus", "a", 4));
+    assert!(key.reason.contains("no number") && !key.is_leaving, "{key:?}");
+    let all = letters(client, &sums()).await;
+    let told: Vec<_> = all.iter().map(|it| (it.sequence, it.offset)).collect();
+    assert_eq!(told, [(Some(0), 2), (Some(1), 4), (Some(2), 6), (Some(3), 8)]);
+    assert!(all[0].reason.contains("no number") && all[1].reason.contains("waits behind"));
+    assert_eq!(all[1].value.as_deref(), Some(good(2).as_str()));
 }
 
 #[test]

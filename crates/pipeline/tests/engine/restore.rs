@@ -14,14 +14,14 @@ use crate::harness::{check, plan, produce, read, start_with, values};
 
 const COUNT: &str = "
 version: 1
-name: counts
+name: kept
 source: { topic: in }
 tasks:
   - { id: seen, type: count, to: sink }
 sink: { kafka: { topic: out } }
 ";
 
-const CHANGELOG: &str = "__ms.counts.seen.seen-changelog";
+const CHANGELOG: &str = "__ms.kept.seen.seen-changelog";
 
 /// The key in the changelog of the key `21`: format, virtual shard, key.
 const CHANGELOG_KEY: &[u8] = b"\x01\x00\xec21";
@@ -62,26 +62,28 @@ async fn with_foreign_transaction(client: &Client) -> TransactionalProducer {
 
 #[test]
 fn a_restore_waits_for_a_foreign_transaction_and_reads_what_lies_behind_it() {
-    check(async |_, client| {
-        let mut foreign = with_foreign_transaction(client).await;
-        produce(client, "in", &[("21", "{}", 0)]).await;
-        let mode = Mode::UntilEnd { close_windows: false };
-        let engine: Engine = start_with(client, plan(COUNT), mode, None);
-        let handle = engine.handle();
-        // Everything before the open transaction is read, and then it waits, told how far it is.
-        while handle.view().restored < 1 {
-            runtime::timer::sleep(Duration::from_millis(5)).await;
-        }
-        let (done, total) = handle.view().restoring;
-        assert!(done < total, "{done} of {total}");
-        assert_eq!(handle.view().phase, "restoring");
-        foreign.abort().await.unwrap();
-        let view = engine.finished().await.unwrap();
-        assert_eq!(view.restored, 2, "the aborted record counts for nothing");
-        assert_eq!(view.restoring, (total, total));
-        let expected = ["{\"count\":1}", "{\"count\":2}", "{\"count\":3}"];
-        assert_eq!(values(&read(client, "out").await, "21"), expected);
-    });
+    check(async |_, client| wait_for_a_foreign_transaction(client).await);
+}
+
+pub(crate) async fn wait_for_a_foreign_transaction(client: &Client) {
+    let mut foreign = with_foreign_transaction(client).await;
+    produce(client, "in", &[("21", "{}", 0)]).await;
+    let mode = Mode::UntilEnd { close_windows: false };
+    let engine: Engine = start_with(client, plan(COUNT), mode, None);
+    let handle = engine.handle();
+    // Everything before the open transaction is read, and then it waits, told how far it is.
+    while handle.view().restored < 1 {
+        runtime::timer::sleep(Duration::from_millis(5)).await;
+    }
+    let (done, total) = handle.view().restoring;
+    assert!(done < total, "{done} of {total}");
+    assert_eq!(handle.view().phase, "restoring");
+    foreign.abort().await.unwrap();
+    let view = engine.finished().await.unwrap();
+    assert_eq!(view.restored, 2, "the aborted record counts for nothing");
+    assert_eq!(view.restoring, (total, total));
+    let expected = ["{\"count\":1}", "{\"count\":2}", "{\"count\":3}"];
+    assert_eq!(values(&read(client, "out").await, "21"), expected);
 }
 
 #[test]
