@@ -21,5 +21,7 @@
 pub mod cluster;
 pub mod engine;
 pub mod limits;
+#[cfg(test)]
+mod sample;
 pub mod sink;
 pub mod testing;

@@ -44,9 +44,8 @@ impl Rooms {
 
 #[cfg(test)]
 mod tests {
-    use topology::diagnose::Sources;
-
     use super::*;
+    use crate::sample;
 
     fn plan(name: &str) -> Plan {
         let text = format!(
@@ -59,8 +58,7 @@ tasks:
 sink: {{ kafka: {{ topic: out }} }}
 "
         );
-        let parsed = topology::spec::parse(&Sources::single("test.yaml", &text), &|_| None);
-        Plan::of(&parsed.spec.expect("a text without problems has a spec"))
+        sample::plan(&text)
     }
 
     #[test]

@@ -185,9 +185,8 @@ fn of_all(before: &Outline, now: Outline, plan: &Plan) -> Reset {
 
 #[cfg(test)]
 mod tests {
-    use topology::diagnose::Sources;
-
     use super::*;
+    use crate::sample::plan;
 
     const TEXT: &str = "
 version: 1
@@ -199,12 +198,6 @@ tasks:
   - { id: seen, type: count, to: sink }
 sink: { kafka: { topic: out } }
 ";
-
-    fn plan(text: &str) -> Plan {
-        let parsed = topology::spec::parse(&Sources::single("test.yaml", text), &|_| None);
-        assert!(parsed.diagnostics.is_empty(), "{:?}", parsed.diagnostics);
-        Plan::of(&parsed.spec.expect("a text without problems has a spec"))
-    }
 
     #[test]
     fn everything_is_state_positions_and_edges_but_neither_sources_nor_sinks() {

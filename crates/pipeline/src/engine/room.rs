@@ -127,9 +127,9 @@ mod tests {
     use base::rng::SystemRandom;
     use base::uuid::Uuid;
     use runtime::boot::Executor;
-    use topology::diagnose::Sources;
 
     use super::*;
+    use crate::sample;
 
     const TEXT: &str = "
 version: 1
@@ -143,8 +143,7 @@ sink: { kafka: { topic: out } }
 
     #[test]
     fn files_that_an_earlier_room_still_holds_are_waited_for() {
-        let parsed = topology::spec::parse(&Sources::single("test.yaml", TEXT), &|_| None);
-        let plan = Plan::of(&parsed.spec.expect("a text without problems has a spec"));
+        let plan = sample::plan(TEXT);
         let name = format!("millstream-room-{}", Uuid::random(&SystemRandom));
         let dir = std::env::temp_dir().join(name);
         let folder = StateFolder::new(Arc::new(RealDisk), dir.clone());

@@ -175,14 +175,9 @@ fn take_part<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Reject> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use topology::diagnose::Sources;
-    use topology::plan::Plan;
-
     use super::*;
     use crate::engine::chain::NodeState;
-    use crate::engine::code::StageCode;
+    use crate::sample;
 
     const TEXT: &str = "
 version: 1
@@ -194,10 +189,7 @@ sink: { kafka: { topic: out } }
 ";
 
     fn task() -> Task {
-        let parsed = topology::spec::parse(&Sources::single("test.yaml", TEXT), &|_| None);
-        let plan = Plan::of(&parsed.spec.expect("a text without problems has a spec"));
-        let code = StageCode::all(&plan).remove(0);
-        Task::new(Arc::new(code), (0, 0, 1), vec![None], vec![1])
+        sample::first_task(&sample::plan(TEXT))
     }
 
     fn filled() -> Task {

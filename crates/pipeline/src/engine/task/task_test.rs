@@ -1,14 +1,11 @@
 //! Windows that close in pieces.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use topology::diagnose::Sources;
-use topology::plan::Plan;
 
 use super::*;
 use crate::engine::changelog;
 use crate::engine::flow::{Out, OutletError};
+use crate::sample;
 
 const TEXT: &str = "
 version: 1
@@ -48,10 +45,7 @@ impl Outlet for Narrow {
 }
 
 fn task() -> Task {
-    let parsed = topology::spec::parse(&Sources::single("test.yaml", TEXT), &|_| None);
-    let plan = Plan::of(&parsed.spec.expect("a text without problems has a spec"));
-    let code = StageCode::all(&plan).remove(0);
-    Task::new(Arc::new(code), (0, 0, 1), vec![None], vec![1])
+    sample::first_task(&sample::plan(TEXT))
 }
 
 /// A task whose watermark has passed a window with many keys.
