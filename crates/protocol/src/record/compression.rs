@@ -10,12 +10,12 @@ use std::str::FromStr;
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
-use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
 
 use super::RecordError;
 use super::header::COMPRESSION_MASK;
 use super::limits::{EXPANSION_EXPECTED, ZSTD_LEVEL, ZSTD_WINDOW_LOG_MAX};
 
+mod lz4;
 mod snappy;
 
 /// How a batch's records are compressed, with Kafka's numbers and names.
@@ -86,7 +86,7 @@ impl Compression {
             Self::None => out.write_all(plain),
             Self::Gzip => gzip(plain, out),
             Self::Snappy => snappy::compress(plain, out),
-            Self::Lz4 => lz4(plain, out),
+            Self::Lz4 => lz4::compress(plain, out),
             Self::Zstd => zstd(plain, out),
         };
         done.map_err(|_| RecordError::CompressionFailed(self))
@@ -100,45 +100,48 @@ impl Compression {
     /// `DecompressedTooLarge` beyond the limit, `Decompression` for damage.
     pub fn decompress(self, packed: &Bytes, bytes_max: usize) -> Result<Bytes, RecordError> {
         // Growing a large piece step by step costs as much as the codec does.
-        let room = packed.len().saturating_mul(EXPANSION_EXPECTED);
-        match self {
-            Self::None => Ok(packed.clone()),
-            Self::Gzip => self.drain(MultiGzDecoder::new(packed.as_ref()), room, bytes_max),
-            Self::Snappy => snappy::decompress(packed, bytes_max).map(Bytes::from),
-            Self::Lz4 => self.drain(FrameDecoder::new(packed.as_ref()), room, bytes_max),
-            Self::Zstd => {
-                let damaged = |_| RecordError::Decompression(self);
-                let mut decoder =
-                    zstd::stream::read::Decoder::with_buffer(packed.as_ref()).map_err(damaged)?;
-                decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(damaged)?;
-                self.drain(decoder, room, bytes_max)
-            }
-        }
+        let room = (packed.len().saturating_mul(EXPANSION_EXPECTED), bytes_max);
+        let damaged = RecordError::Decompression(self);
+        let plain = match self {
+            Self::None => return Ok(packed.clone()),
+            Self::Gzip => drain(MultiGzDecoder::new(packed.as_ref()), room, damaged),
+            Self::Snappy => snappy::decompress(packed, bytes_max),
+            Self::Lz4 => lz4::decompress(packed, bytes_max),
+            Self::Zstd => match zstd_reader(packed) {
+                Ok(reader) => drain(reader, room, damaged),
+                Err(_) => Err(damaged),
+            },
+        };
+        plain.map(Bytes::from)
     }
+}
 
-    fn drain(self, source: impl Read, room: usize, bytes_max: usize) -> Result<Bytes, RecordError> {
-        let mut plain = Vec::with_capacity(room.min(bytes_max));
-        // One byte more than allowed tells "exactly full" from "too much".
-        let mut limited = source.take(base::cast::u64_of(bytes_max).saturating_add(1));
-        limited.read_to_end(&mut plain).map_err(|_| RecordError::Decompression(self))?;
-        if plain.len() > bytes_max {
-            return Err(RecordError::DecompressedTooLarge { bytes_max });
-        }
-        Ok(Bytes::from(plain))
+/// Reads all there is, at most `bytes_max` bytes; so much room is made for it at once.
+fn drain(
+    source: impl Read,
+    (room, bytes_max): (usize, usize),
+    damaged: RecordError,
+) -> Result<Vec<u8>, RecordError> {
+    let mut plain = Vec::with_capacity(room.min(bytes_max));
+    // One byte more than allowed tells "exactly full" from "too much".
+    let mut limited = source.take(base::cast::u64_of(bytes_max).saturating_add(1));
+    limited.read_to_end(&mut plain).map_err(|_| damaged)?;
+    if plain.len() > bytes_max {
+        return Err(RecordError::DecompressedTooLarge { bytes_max });
     }
+    Ok(plain)
+}
+
+fn zstd_reader(packed: &[u8]) -> io::Result<impl Read + '_> {
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(packed)?;
+    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+    Ok(decoder)
 }
 
 fn gzip(plain: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
     let mut encoder = GzEncoder::new(out, flate2::Compression::default());
     encoder.write_all(plain)?;
     encoder.try_finish()
-}
-
-fn lz4(plain: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
-    let frame = FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(BlockMode::Independent);
-    let mut encoder = FrameEncoder::with_frame_info(frame, out);
-    encoder.write_all(plain)?;
-    encoder.try_finish().map_err(io::Error::from)
 }
 
 // In one piece, so that the codec knows the size and sets up no larger tables than it needs.

@@ -27,3 +27,9 @@ pub const BUILDER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How many times the size of what is compressed its plain form usually has at most: so much room
 /// is made for it at once. It is reserved, not touched, until used.
 pub const EXPANSION_EXPECTED: usize = 4;
+
+/// The size of block that Java's and C's clients write.
+pub const LZ4_BLOCK_BYTES: usize = 64 * 1024;
+
+/// A byte of an LZ4 block says at most 255 bytes of the plain form.
+pub const LZ4_RATIO_MAX: usize = 255;
