@@ -190,7 +190,7 @@ pub(super) mod figure {
     /// Seconds of the broker's processor time per million records.
     pub(crate) const CPU: &str = "cpu s/M";
     pub(crate) const USER_CPU: &str = "user cpu s/M";
-    /// Megabytes per second that the broker writes.
+    /// Megabytes per second that the disk writes meanwhile.
     pub(crate) const DISK: &str = "disk MB/s";
     /// Megabytes per second that a bare loop writes and flushes, beside it.
     pub(crate) const CEILING: &str = "ceiling MB/s";

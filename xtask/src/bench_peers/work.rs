@@ -114,18 +114,20 @@ impl Bench {
         let (wanted, broker) = (records.of(self.quick).to_string(), pid.to_string());
         let mut command = self.millstream("bench");
         let command = command.args(words.split_whitespace()).args(["--json", "-b", &bootstrap]);
-        let written = disk::written_bytes(pid)?;
+        let before = disk::written_bytes(&self.brokers.home);
         let json = json_of(command.args(["--records", &wanted, "--broker-pid", &broker]))?;
-        let written = disk::written_bytes(pid)? - written;
+        let written = disk::written_bytes(&self.brokers.home).zip(before);
+        let written = written.map(|(after, before)| after - before);
         let records = real(&json, "records").ok_or("the bench told no records")?;
+        let rate = real(&json, "records_per_s");
         let all = records + real(&json, "warmup_records").unwrap_or(0.0);
         let per_million = |name| real(&json, name).map(|seconds| seconds / records * 1e6);
         let client = real(&json, "client_cpu_s").filter(|seconds| *seconds > 0.0);
         let figures = [
-            (figure::RATE, real(&json, "records_per_s")),
+            (figure::RATE, rate),
             (figure::CPU, per_million("broker_cpu_s")),
             (figure::USER_CPU, per_million("broker_user_s")),
-            (figure::DISK, real(&json, "records_per_s").map(|rate| rate * written / all / 1e6)),
+            (figure::DISK, written.zip(rate).map(|(bytes, rate)| rate * bytes / all / 1e6)),
             (figure::P50, real(&json, "p50_ms")),
             (figure::P99, real(&json, "p99_ms")),
             (figure::PER_CLIENT_CPU, client.map(|seconds| records / seconds)),
