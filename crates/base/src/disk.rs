@@ -165,6 +165,24 @@ pub trait DiskFile: Debug + Send + Sync {
     /// The world's.
     fn set_len(&self, len: u64) -> io::Result<()>;
 
+    /// Sets room aside for what will be written from here up to `end`, so that it need not be
+    /// looked for piece by piece. The length stays. A file system that cannot do it does nothing.
+    ///
+    /// # Errors
+    /// `StorageFull` when there is not so much room, and the world's.
+    fn reserve(&self, from: u64, end: u64) -> io::Result<()> {
+        let _ = (from, end); // It knows no room.
+        Ok(())
+    }
+
+    /// Gives back the room that is set aside behind the end.
+    ///
+    /// # Errors
+    /// The world's.
+    fn release(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Length in bytes.
     ///
     /// # Errors

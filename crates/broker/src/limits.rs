@@ -102,10 +102,6 @@ pub const TRANSACTIONAL_ID_EXPIRATION_MS: i64 = 7 * 24 * 3600 * 1000;
 /// Logs that wait for compaction; one beyond them is compacted by whoever brings it.
 pub const CLEAN_JOBS_MAX: usize = 128;
 
-/// Threads that help the flusher when a round has many files to flush: a disk takes several flushes
-/// at a time, and a transaction's end touches each of its partitions.
-pub const FLUSH_THREADS: usize = 3;
-
-/// Files in one round from which on the threads help: below it, waking one costs more than its
-/// flush.
-pub const FLUSH_TOGETHER_MIN: usize = 3;
+/// Threads that flush files for the flusher: a disk takes several flushes at a time, and a
+/// transaction's end touches each of its partitions.
+pub const FLUSH_THREADS: usize = commitlog::limits::FLUSHES_MAX;

@@ -12,7 +12,6 @@ use runtime::channel::Notify;
 use runtime::crew::Crew;
 use tracing::error;
 
-use crate::limits::FLUSH_TOGETHER_MIN;
 use crate::sweeper::Sweeper;
 
 /// One waiting request; remembers a wake-up that comes before it waits.
@@ -84,7 +83,7 @@ pub(crate) struct Watches {
 }
 
 impl Watches {
-    /// No lists yet; many files are flushed with the help of this crew.
+    /// No lists yet; files are flushed by this crew.
     pub(crate) fn new(crew: Crew) -> Self {
         Self { crew: Some(crew), ..Self::default() }
     }
@@ -117,13 +116,18 @@ impl LogEvents for Watches {
         error!(log = name, %error, "log failed");
     }
 
-    fn flush(&self, mut jobs: Vec<FlushJob>) -> Vec<FlushJob> {
-        match &self.crew {
-            Some(crew) if jobs.len() >= FLUSH_TOGETHER_MIN => crew.each(jobs, FlushJob::run),
-            _ => {
-                jobs.iter_mut().for_each(FlushJob::run);
-                jobs
+    fn flush(&self, jobs: Vec<FlushJob>) {
+        for mut job in jobs {
+            match &self.crew {
+                Some(crew) => crew.put(move || job.run()),
+                None => job.run(),
             }
+        }
+    }
+
+    fn help_flush(&self) {
+        if let Some(crew) = &self.crew {
+            crew.help();
         }
     }
 

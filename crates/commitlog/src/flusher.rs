@@ -17,6 +17,7 @@ use crate::checkpoint::{self, Offsets};
 use crate::cleaner::{CleanJob, Cleaned};
 use crate::command::{Append, Command, LogId, Opened, Origin, Then};
 use crate::error::{AppendError, Error};
+use crate::flush::FlushJob;
 use crate::format;
 use crate::journal::{Journal, Tails};
 use crate::limits::{
@@ -24,7 +25,7 @@ use crate::limits::{
     LEND_US_MAX, NON_DURABLE_WAIT_MS, UPKEEP_LOGS_MAX,
 };
 use crate::load::Cut;
-use crate::log::{AppendThen, Env, FlushJob, LoadStart, Log};
+use crate::log::{AppendThen, Env, LoadStart, Log};
 use crate::meta::{self, Identity};
 use crate::options::{LogConfig, StoreOptions};
 use crate::queue::{Look, Queue, Shared};
@@ -41,12 +42,15 @@ pub trait LogEvents: Send + Sync {
         let _ = (name, error); // Whoever has no use for it need not say so.
     }
 
-    /// Runs the flushes of a round, in any order and at the same time where there are threads for
-    /// it, and gives all of them back. Here it is one after the other.
-    fn flush(&self, mut jobs: Vec<FlushJob>) -> Vec<FlushJob> {
+    /// Runs flushes, on any threads, in any order and at any time; better soon, because producers
+    /// wait for them. Here it is at once and one after the other.
+    fn flush(&self, mut jobs: Vec<FlushJob>) {
         jobs.iter_mut().for_each(FlushJob::run);
-        jobs
     }
+
+    /// The calling thread has nothing to do but to wait for flushes that were handed over, and may
+    /// run some of them itself.
+    fn help_flush(&self) {}
 
     /// A log is to be compacted. [`CleanJob::run`] may be called on any thread, once; here it is
     /// called at once, which keeps the flusher busy for as long as it takes.
@@ -112,6 +116,8 @@ pub struct Flusher {
     touched: BTreeSet<LogId>,
     /// Logs whose flush is due some time after it was written.
     lingering: BTreeSet<LogId>,
+    /// Flushes that are under way.
+    flights: usize,
     journal: Journal,
     /// Logs whose own files may lack what the journal holds.
     journaled: BTreeSet<LogId>,
@@ -177,6 +183,7 @@ impl Flusher {
             cleaned,
             touched: BTreeSet::new(),
             lingering: BTreeSet::new(),
+            flights: 0,
             journal: Journal::new(&options),
             journaled: BTreeSet::new(),
             doomed: VecDeque::new(),
@@ -278,21 +285,23 @@ impl Flusher {
         turn
     }
 
-    /// Carries out what is queued, without waiting for more.
+    /// Carries out what is queued, without waiting for more, nor for the flushes of large appends.
     pub fn turn(&mut self) -> Turn {
         if self.lend_after_ms.is_some_and(|after| self.env.clock.steady_ms() >= after) {
             self.lend_after_ms = None;
             self.queue.set_may_lend(true);
         }
-        let commands = match self.queue.take() {
-            Look::Commands(commands) => commands,
+        let (commands, landed) = match self.queue.take() {
+            Look::Work { commands, landed } => (commands, landed),
             Look::Abandoned => {
                 let closed = self.close();
                 self.tell("store", closed);
                 return Turn::Closed;
             }
         };
-        let turn = if commands.is_empty() { Turn::Idle } else { Turn::Worked };
+        let is_idle = commands.is_empty() && landed.is_empty();
+        let turn = if is_idle { Turn::Idle } else { Turn::Worked };
+        self.land(landed);
         let mut commands = commands.into_iter();
         while let Some(command) = commands.next() {
             if let Command::Close { then } = command {
@@ -304,7 +313,7 @@ impl Flusher {
             }
             self.carry_out(command);
         }
-        self.settle();
+        self.end_round();
         turn
     }
 
@@ -412,6 +421,7 @@ impl Flusher {
         let Some(log) = slot(&mut self.logs, id) else { return };
         if let Err(error) = change(log) {
             self.events.failed(&log.name, &error);
+            log.is_failure_told = true;
             log.failure.get_or_insert(error);
         }
     }
@@ -419,7 +429,7 @@ impl Flusher {
     fn truncate(&mut self, id: LogId, to: i64) {
         self.settle();
         // Offsets are given anew from here on, and a start must not take the old batches for them.
-        self.flush_journaled(usize::MAX);
+        self.flush_journaled();
         let forgotten = self.journal.forget();
         self.change(id, |log| forgotten.and_then(|()| log.truncate(to)));
         let Some(log) = slot(&mut self.logs, id) else { return };
@@ -510,7 +520,7 @@ impl Flusher {
             advanced.into_iter().for_each(|id| self.drop_old(id));
         }
         self.clean_dirtiest(&ids);
-        self.flush_journaled(JOURNALED_FLUSHES_MAX);
+        self.begin_journaled(JOURNALED_FLUSHES_MAX);
         let now_ms = self.env.clock.steady_ms();
         if now_ms >= self.checkpoint_due_ms {
             self.checkpoint_due_ms = now_ms + CHECKPOINT_INTERVAL_MS;

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     /// CRC-32C of LAYOUT.md at each format version.
-    const LAYOUT_CHECKSUM: u32 = 2_878_696_413;
+    const LAYOUT_CHECKSUM: u32 = 3_259_615_784;
 
     #[test]
     fn the_layout_is_locked() {

@@ -1,8 +1,8 @@
-//! What makes a small round durable with one flush, whatever it touches.
+//! What makes a round durable with one flush, whatever it touches.
 //!
 //! The batches of a round go into their logs' files as ever, and a copy of them goes here; only
-//! the copy is flushed. The logs are flushed later, all at once, before the journal begins anew at
-//! its front. A start after a crash puts back what the logs' own files lost.
+//! the copy is flushed. The logs are flushed behind it, and all of them before the journal begins
+//! anew at its front. A start after a crash puts back what the logs' own files lost.
 //!
 //! The file's room is written with zeros before it is used, because a flush that need not store a
 //! new length waits once less.
@@ -20,7 +20,7 @@ use bytes::Bytes;
 
 use crate::error::Error;
 use crate::format;
-use crate::limits::JOURNAL_STEP_BYTES;
+use crate::limits::{JOURNAL_BEHIND_PARTS, JOURNAL_STEP_BYTES};
 use crate::options::StoreOptions;
 
 pub(crate) use record::Entry;
@@ -100,6 +100,11 @@ impl Journal {
             () if self.at + bytes > self.bytes_max => Fit::AtFront,
             () => Fit::Now,
         }
+    }
+
+    /// The part of the journal that the batches of one log may take before its file is flushed.
+    pub(crate) fn part_bytes(&self) -> u64 {
+        self.bytes_max / JOURNAL_BEHIND_PARTS
     }
 
     /// Goes on at the front, if it still takes records. Every log whose batches are in the file

@@ -1,9 +1,10 @@
 //! The log on disk: batches in, batches out, nothing acknowledged is ever lost.
 //!
 //! A [`Queue`] takes [`Command`]s from anybody; one [`Flusher`] owns every log, writes all that is
-//! queued, makes it durable and answers, on its own thread or on a borrowed one: a small round by
-//! one flush of the journal, a large one by a flush of each file. Any number of threads read
-//! through [`LogReader`]s and never wait for a flush. The layout is Kafka's (LAYOUT.md).
+//! queued, makes it durable and answers, on its own thread or on a borrowed one: what is little by
+//! one flush of the journal, the rest by a flush of each file, while it goes on. Any number of
+//! threads read through [`LogReader`]s and never wait for a flush. The layout is Kafka's
+//! (LAYOUT.md).
 //!
 //! Invariants: bytes are stored as they came, but for offsets and leader epoch, until the cleaner
 //! of a compacted log takes records out; what is answered is as durable as was promised; readers
@@ -17,11 +18,13 @@
 //! What breaks without it: there would be nothing to produce to. It knows no topics, no network
 //! and no tokio.
 
+mod active;
 mod checkpoint;
 mod cleaner;
 mod command;
 mod epochs;
 mod error;
+mod flush;
 mod flusher;
 mod format;
 mod index;
@@ -45,10 +48,10 @@ mod walk;
 pub use cleaner::{CleanJob, Cleaned};
 pub use command::{Append, Appended, Command, LogId, Opened, Origin, Then};
 pub use error::{AppendError, Error, LogError, QueueRefusal, ReadError};
+pub use flush::FlushJob;
 pub use flusher::{Flusher, FoundLog, LogEvents, Report, Turn};
 pub use format::FORMAT_VERSION;
 pub use load::Cut;
-pub use log::FlushJob;
 pub use meta::Identity;
 pub use options::{Cleanup, Durability, LogConfig, StoreOptions};
 pub use queue::{Queue, Submitted};

@@ -88,13 +88,21 @@ pub const IDLE_WAIT_MS: u64 = 1_000;
 /// How long a non-durable append waits for a durable one to bring its flush along.
 pub const NON_DURABLE_WAIT_MS: u64 = 20;
 
-/// Bytes of the journal before it begins anew at its front: about ten seconds of a thousand small
-/// appends a second, so that the logs' own files are mostly written by then.
-pub const JOURNAL_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Bytes of the journal before it begins anew at its front, for which everybody waits until the
+/// rest of the logs' own files is flushed. A start after a crash reads it whole.
+pub const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// Bytes of a round up to which it goes into the journal. Writing them twice costs less than a
-/// second flush; beyond it the copy does not pay.
-pub const JOURNAL_ROUND_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a round up to which it goes into the journal.
+pub const JOURNAL_ROUND_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes that a round may have for one log to go into the journal. Writing them twice costs less
+/// than a flush that stores where they lie; beyond it the copy does not pay, and a slow disk, which
+/// makes rounds large, writes nothing twice.
+pub const JOURNAL_LOG_BYTES_MAX: usize = 128 * 1024;
+
+/// A log's own file is flushed when this part of the journal holds batches of it: then little is
+/// left to be flushed when the journal begins anew.
+pub const JOURNAL_BEHIND_PARTS: u64 = 64;
 
 /// Bytes by which the journal's file grows.
 pub const JOURNAL_STEP_BYTES: u64 = 256 * 1024;
@@ -105,3 +113,20 @@ pub const UPKEEP_LOGS_MAX: usize = 128;
 
 /// Logs whose files are flushed at each upkeep because their batches are only in the journal.
 pub const JOURNALED_FLUSHES_MAX: usize = 64;
+
+/// A segment that has grown to this size has room set aside in front of it, as long as no more than
+/// this is left of it: looking for room with every flush costs a quarter of the flush.
+pub const RESERVE_FROM_BYTES: u64 = 1024 * 1024;
+
+/// Bytes set aside at once: as much as the segment has, up to this.
+pub const RESERVE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Room is set aside only while so much is free.
+pub const RESERVE_FREE_BYTES_MIN: u64 = 8 * 1024 * 1024 * 1024;
+
+/// A log that was not written for so long gives its room back.
+pub const RESERVE_IDLE_MS: u64 = 60_000;
+
+/// Flushes under way beyond which no further one is begun: a disk gains little by more, and what
+/// waits until one of them has ended shares one flush.
+pub const FLUSHES_MAX: usize = 4;

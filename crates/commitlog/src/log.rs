@@ -10,13 +10,15 @@ use base::uuid::Uuid;
 use bytes::Bytes;
 use protocol::record::{BatchHeader, NO_TIMESTAMP};
 
+use crate::active::Active;
 use crate::checkpoint;
 use crate::command::{Appended, LogId, Then};
 use crate::error::{AppendError, Error, is_full};
+use crate::flush::Flush;
 use crate::format;
 use crate::index::Tables;
 use crate::journal::Entry;
-use crate::limits::JOURNAL_ROUND_BYTES_MAX;
+use crate::limits::JOURNAL_LOG_BYTES_MAX;
 use crate::load::{Cut, LoadOptions, Loaded};
 use crate::meta;
 use crate::options::{Durability, LogConfig};
@@ -49,13 +51,18 @@ pub(crate) struct Log {
     /// The offset of the next batch to be staged.
     pub(crate) next_offset: i64,
     pub(crate) staged: Staged,
-    /// Written and waiting for the flush.
+    /// Written, and in no flush yet.
     written: Vec<Answer>,
     unflushed: Unflushed,
+    /// The flush under way; what is written meanwhile waits for the next.
+    flight: Option<Flight>,
     tail: Tail,
+    /// Bytes that are in the journal and in no flush of the log's own file yet.
+    journaled_bytes: u64,
     /// Everything before it is flushed.
     pub(crate) flushed_end: i64,
     pub(crate) failure: Option<Error>,
+    pub(crate) is_failure_told: bool,
     pub(crate) epochs_changed: bool,
     /// Everything before it was looked at by the cleaner.
     pub(crate) cleaned_to: i64,
@@ -63,17 +70,6 @@ pub(crate) struct Log {
     pub(crate) is_uncleanable: bool,
     /// Whether the files are as a clean end leaves them.
     is_stored: bool,
-}
-
-/// The segment that is written.
-#[derive(Debug)]
-pub(crate) struct Active {
-    pub segment: Arc<Segment>,
-    pub growth: Growth,
-    pub created_ms: i64,
-    /// From when on its records wait to be cleaned: their own time, when the segment was found at
-    /// a start, or an idle log would wait anew after each.
-    pub waits_from_ms: i64,
 }
 
 /// Checked, stamped, and not written yet.
@@ -92,41 +88,22 @@ pub(crate) struct Answer {
     pub durable: bool,
 }
 
-/// The flush of one log at the end of a round.
-#[derive(Debug)]
-pub struct FlushJob {
-    pub(crate) id: LogId,
-    segments: Vec<Arc<Segment>>,
-    folder: Option<(Arc<dyn Disk>, PathBuf)>,
-    pub(crate) outcome: Result<(), Error>,
-}
-
-impl FlushJob {
-    /// Flushes; to be called once, on any thread. Blocks for as long as the disk takes.
-    pub fn run(&mut self) {
-        self.outcome = self.flush();
-    }
-
-    fn flush(&self) -> Result<(), Error> {
-        for segment in &self.segments {
-            segment.file.sync_data().map_err(Error::io("flush", &segment.path))?;
-        }
-        match &self.folder {
-            Some((disk, dir)) => disk.sync_dir(dir).map_err(Error::io("flush", dir)),
-            None => Ok(()),
-        }
-    }
-}
-
-/// How a round became durable.
-#[derive(Debug)]
+/// How a round was kept without a flush of its log's own file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kept {
-    /// Its log was flushed, or could not be.
-    Flushed(Result<(), Error>),
     /// Its batches are in the journal; the log's own file is flushed some time later.
     Journaled,
     /// Nothing was done for it.
     Not,
+}
+
+/// What a flush under way will have made durable.
+struct Flight {
+    answers: Vec<Answer>,
+    /// What readers may see then.
+    seen: Published,
+    /// Whether all of it is durable already, in the journal.
+    is_behind: bool,
 }
 
 /// What is written and neither flushed nor in the journal.
@@ -141,7 +118,7 @@ struct Tail {
 impl Tail {
     fn push(&mut self, buffers: Vec<Bytes>, bytes: usize) {
         self.bytes += bytes;
-        self.is_torn |= self.bytes > JOURNAL_ROUND_BYTES_MAX;
+        self.is_torn |= self.bytes > JOURNAL_LOG_BYTES_MAX;
         if self.is_torn {
             self.buffers = Vec::new();
         } else {
@@ -181,9 +158,12 @@ impl Log {
             staged: Staged::default(),
             written: Vec::new(),
             unflushed: Unflushed::default(),
+            flight: None,
             tail: Tail::default(),
+            journaled_bytes: 0,
             flushed_end: 0,
             failure: None,
+            is_failure_told: false,
             epochs_changed: false,
             cleaned_to: 0,
             is_uncleanable: false,
@@ -201,7 +181,9 @@ impl Log {
         self.reader.set_segments(segments);
         *self.reader.producers() = producers;
         self.reader.with_epochs(|own| *own = epochs);
-        self.active = Some(Active { segment, growth, created_ms, waits_from_ms });
+        let mut active = Active::new(segment, growth, created_ms);
+        active.waits_from_ms = waits_from_ms;
+        self.active = Some(active);
         self.next_offset = next_offset;
         self.flushed_end = next_offset;
         self.is_stored = loaded.is_stored;
@@ -234,6 +216,9 @@ impl Log {
         };
         let cuts = std::mem::take(&mut loaded.cuts);
         self.adopt(loaded);
+        if let (false, Some(active)) = (start.clean, &self.active) {
+            active.release_all();
+        }
         Ok(cuts)
     }
 
@@ -272,9 +257,7 @@ impl Log {
         segment.set_max_timestamp(NO_TIMESTAMP);
         self.reader.add_segment(Arc::clone(&segment));
         let growth = Growth::new(base, interval_bytes);
-        let created_ms = self.env.clock.unix_ms();
-        let waits_from_ms = created_ms;
-        self.active = Some(Active { segment, growth, created_ms, waits_from_ms });
+        self.active = Some(Active::new(segment, growth, self.env.clock.unix_ms()));
         self.unflushed.names = true;
         Ok(())
     }
@@ -286,10 +269,11 @@ impl Log {
             self.staged.buffers.is_empty(),
             "a roll would tear staged batches from their place"
         );
-        let Some(active) = &self.active else { return Ok(()) };
+        let Some(active) = &mut self.active else { return Ok(()) };
         if active.segment.base == self.next_offset {
             return Ok(());
         }
+        active.release();
         let segment = Arc::clone(&active.segment);
         segment.tables.grow(|lookup| active.growth.finish(lookup));
         let rolled = self.seal_and_open(&segment);
@@ -395,6 +379,7 @@ impl Log {
         self.written.extend(answers);
         self.unflushed.messages += cast::u64_of(headers.len());
         let now_us = self.env.clock.steady_us();
+        active.written_ms = now_us / 1000;
         self.unflushed.since_us.get_or_insert(now_us);
         if !self.unflushed.segments.iter().any(|dirty| Arc::ptr_eq(dirty, &segment)) {
             self.unflushed.segments.push(segment);
@@ -408,7 +393,7 @@ impl Log {
     /// What the journal would have to hold for this log to be durable; none when the journal
     /// cannot make it so.
     pub(crate) fn journal_entry(&self) -> Option<Entry<'_>> {
-        let fits = !self.tail.is_torn && !self.unflushed.names;
+        let fits = !self.tail.is_torn && !self.unflushed.names && !self.is_held();
         (fits && self.durability() == Durability::Flush).then(|| Entry {
             name: &self.name,
             topic_id: self.topic_id,
@@ -418,14 +403,12 @@ impl Log {
 
     /// Ends a round of this log alone.
     pub(crate) fn settle(&mut self, force: bool, tell: impl FnOnce(&Self)) {
-        let kept = if self.wants_flush(force) {
-            let mut job = self.flush_job();
-            job.run();
-            Kept::Flushed(job.outcome)
+        if self.wants_flush(force) {
+            let outcome = self.begin_flush().run();
+            self.end_flush(outcome, tell);
         } else {
-            Kept::Not
-        };
-        self.end_round(kept, tell);
+            self.end_round(Kept::Not, tell);
+        }
     }
 
     /// Whether a round must not be answered before a flush.
@@ -437,37 +420,75 @@ impl Log {
         wanted && !self.is_failed()
     }
 
-    /// Ends a round after its flush, if there was one: publishes, tells, answers.
+    /// Ends a round that wants no flush of the log's own file: publishes, tells, answers.
     pub(crate) fn end_round(&mut self, kept: Kept, tell: impl FnOnce(&Self)) {
-        let before = (self.reader.high_watermark(), self.reader.last_stable_offset());
-        let is_kept = !matches!(kept, Kept::Not);
-        match kept {
-            Kept::Flushed(outcome) => self.note_file_flushed(outcome),
-            Kept::Journaled => self.note_journaled(),
-            Kept::Not => {}
+        if kept == Kept::Journaled {
+            self.note_journaled();
         }
+        let is_seen = kept == Kept::Journaled || self.durability() == Durability::Os;
+        let answers = std::mem::take(&mut self.written);
+        let seen = is_seen.then(|| self.written_view());
+        self.answer(answers, seen, tell);
+    }
+
+    /// Begins the flush of all that is written, which may be run on any thread. What is written
+    /// from now on is not in it.
+    pub(crate) fn begin_flush(&mut self) -> Flush {
+        assert!(self.flight.is_none(), "one flush of a log is under way at a time");
+        let Unflushed { segments, names, .. } = std::mem::take(&mut self.unflushed);
+        let tail = std::mem::take(&mut self.tail);
+        self.journaled_bytes = 0;
+        let answers = std::mem::take(&mut self.written);
+        let is_behind = answers.is_empty() && tail.bytes == 0 && !names;
+        self.flight = Some(Flight { answers, seen: self.written_view(), is_behind });
+        let folder = names.then(|| (Arc::clone(&self.env.disk), self.dir.clone()));
+        Flush { id: self.id, segments, folder }
+    }
+
+    /// Bytes that are durable in the journal alone, but for a flush that is under way.
+    pub(crate) fn journaled_bytes(&self) -> u64 {
+        self.journaled_bytes
+    }
+
+    /// Whether what is written has to wait until a flush has ended.
+    pub(crate) fn is_held(&self) -> bool {
+        self.flight.as_ref().is_some_and(|flight| !flight.is_behind)
+    }
+
+    /// Whether a flush is under way.
+    pub(crate) fn is_in_flight(&self) -> bool {
+        self.flight.is_some()
+    }
+
+    /// The flush has come to its end: publishes, tells, answers.
+    pub(crate) fn end_flush(&mut self, outcome: Result<(), Error>, tell: impl FnOnce(&Self)) {
+        let Flight { answers, seen, is_behind } = self.flight.take().expect("a flush was begun");
+        match outcome {
+            Ok(()) => self.flushed_end = seen.high,
+            Err(error) => {
+                self.failure.get_or_insert(error);
+            }
+        }
+        self.answer(answers, Some(seen).filter(|_| !is_behind), tell);
+    }
+
+    fn answer(&mut self, answers: Vec<Answer>, seen: Option<Published>, tell: impl FnOnce(&Self)) {
         if self.is_failed() {
-            self.refuse_answers();
+            let rest = std::mem::take(&mut self.written);
+            for answer in answers.into_iter().chain(rest) {
+                (answer.then)(Err(AppendError::LogFailed));
+            }
             return;
         }
-        if is_kept || self.durability() == Durability::Os {
-            self.publish();
+        let before = (self.reader.high_watermark(), self.reader.last_stable_offset());
+        if let Some(seen) = seen {
+            self.reader.publish(seen);
         }
         if before != (self.reader.high_watermark(), self.reader.last_stable_offset()) {
             tell(self);
         }
-        self.answer_written();
-    }
-
-    fn refuse_answers(&mut self) {
-        for answer in self.written.drain(..) {
-            (answer.then)(Err(AppendError::LogFailed));
-        }
-    }
-
-    fn answer_written(&mut self) {
         let log_start_offset = self.reader.log_start_offset();
-        for Answer { then, appended, .. } in self.written.drain(..) {
+        for Answer { then, appended, .. } in answers {
             then(Ok(Appended { log_start_offset, ..appended }));
         }
     }
@@ -512,39 +533,19 @@ impl Log {
         self.tail.bytes > 0 || self.tail.is_torn || self.unflushed.names
     }
 
-    /// What has to be flushed, for any thread to do it. Nothing may be written meanwhile.
-    pub(crate) fn flush_job(&self) -> FlushJob {
-        FlushJob {
-            id: self.id,
-            segments: self.unflushed.segments.clone(),
-            folder: self.unflushed.names.then(|| (Arc::clone(&self.env.disk), self.dir.clone())),
-            outcome: Ok(()),
-        }
-    }
-
-    fn note_flushed(&mut self) {
-        self.unflushed = Unflushed::default();
-        self.tail = Tail::default();
-        self.flushed_end = self.reader.log_end_offset();
-    }
-
-    /// The log's own file was flushed, or could not be, outside of a round.
-    pub(crate) fn note_file_flushed(&mut self, outcome: Result<(), Error>) {
-        match outcome {
-            Ok(()) => self.note_flushed(),
-            Err(error) => {
-                self.failure.get_or_insert(error);
-            }
-        }
-    }
-
     fn note_journaled(&mut self) {
+        self.journaled_bytes += cast::u64_of(self.tail.bytes);
         self.tail = Tail::default();
         (self.unflushed.messages, self.unflushed.since_us) = (0, None);
     }
 
     /// Lets readers see what is written.
     pub(crate) fn publish(&self) {
+        self.reader.publish(self.written_view());
+    }
+
+    /// What readers may see once all that is written is durable.
+    fn written_view(&self) -> Published {
         let high = self.reader.log_end_offset();
         let first_open = self.reader.producers().first_open();
         let high_mark = self.active.as_ref().map_or_else(Mark::default, |active| Mark {
@@ -552,7 +553,7 @@ impl Log {
             position: active.segment.bytes(),
         });
         let stable = first_open.map_or(high, |first| first.min(high));
-        self.reader.publish(Published { high, stable, high_mark });
+        Published { high, stable, high_mark }
     }
 
     pub(crate) fn is_failed(&self) -> bool {
@@ -566,9 +567,10 @@ impl Log {
         if self.is_failed() {
             return Err(Error::Failed { name: self.name.clone() });
         }
-        let Some(active) = self.active.as_ref().filter(|_| !self.is_stored) else {
+        let Some(active) = self.active.as_mut().filter(|_| !self.is_stored) else {
             return Ok(());
         };
+        active.release();
         active.segment.store_tables(&active.growth)?;
         self.store_aborted_digests()?;
         let path = format::file(&self.dir, self.next_offset, format::SNAPSHOT);

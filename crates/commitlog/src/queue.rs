@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::command::Command;
 use crate::error::QueueRefusal;
+use crate::flush::Landed;
 use crate::flusher::{Flusher, Turn};
 use crate::limits::{LEND_BYTES_MAX, LEND_COMMANDS_MAX, QUEUE_BYTES_MAX, QUEUE_COMMANDS_MAX};
 
@@ -24,6 +25,8 @@ pub struct Queue {
 pub(crate) struct Shared {
     waiting: Mutex<Waiting>,
     bell: Condvar,
+    /// Rung for whoever waits for a flush to end.
+    landing: Condvar,
     handles: AtomicUsize,
     /// Whoever holds it is the one writer of all logs; `None` before the start and after the end.
     flusher: Mutex<Option<Flusher>>,
@@ -42,6 +45,9 @@ pub enum Submitted {
 struct Waiting {
     commands: VecDeque<Command>,
     bytes: usize,
+    /// Flushes that have ended, for the flusher to answer.
+    landed: Vec<Landed>,
+    is_landing_awaited: bool,
     closed: bool,
     // Ringing the bell is a system call, so it is rung only for a sleeper.
     asleep: bool,
@@ -58,8 +64,8 @@ impl Waiting {
 /// What the flusher finds when it looks.
 #[derive(Debug)]
 pub(crate) enum Look {
-    /// These commands, oldest first; perhaps none yet.
-    Commands(VecDeque<Command>),
+    /// These commands, oldest first, and these flushes that have ended; perhaps none yet.
+    Work { commands: VecDeque<Command>, landed: Vec<Landed> },
     /// All handles are gone and nothing is left.
     Abandoned,
 }
@@ -69,6 +75,7 @@ impl Queue {
         let shared = Arc::new(Shared {
             waiting: Mutex::new(Waiting::default()),
             bell: Condvar::new(),
+            landing: Condvar::new(),
             handles: AtomicUsize::new(1),
             flusher: Mutex::new(None),
         });
@@ -175,6 +182,36 @@ impl Shared {
         }
     }
 
+    /// Tells the flusher that a flush has come to its end.
+    pub(crate) fn land(&self, landed: Landed) {
+        let mut waiting = self.lock();
+        waiting.landed.push(landed);
+        let rings = std::mem::take(&mut waiting.asleep);
+        let is_awaited = std::mem::take(&mut waiting.is_landing_awaited);
+        drop(waiting);
+        if rings {
+            self.bell.notify_one();
+        }
+        if is_awaited {
+            self.landing.notify_one();
+        }
+    }
+
+    /// The flushes that have ended since the last look.
+    pub(crate) fn landed(&self) -> Vec<Landed> {
+        std::mem::take(&mut self.lock().landed)
+    }
+
+    /// Waits until a flush has ended, of which at least one must be under way.
+    pub(crate) fn await_landing(&self) -> Vec<Landed> {
+        let mut waiting = self.lock();
+        while waiting.landed.is_empty() {
+            waiting.is_landing_awaited = true;
+            waiting = self.landing.wait(waiting).expect("no holder of the queue panics");
+        }
+        std::mem::take(&mut waiting.landed)
+    }
+
     /// Whether the store has ended.
     pub(crate) fn is_closed(&self) -> bool {
         self.lock().closed
@@ -244,7 +281,8 @@ impl Shared {
     /// Sleeps up to `wait` while there is nothing to do.
     fn sleep(&self, wait: Duration) {
         let mut waiting = self.lock();
-        if waiting.commands.is_empty() && !wait.is_zero() && !self.is_abandoned() {
+        let is_idle = waiting.commands.is_empty() && waiting.landed.is_empty();
+        if is_idle && !wait.is_zero() && !self.is_abandoned() {
             waiting.asleep = true;
             let woken = self.bell.wait_timeout(waiting, wait);
             waiting = woken.expect("no holder of the queue panics").0;
@@ -260,7 +298,8 @@ impl Shared {
             return Look::Abandoned;
         }
         waiting.bytes = 0;
-        Look::Commands(std::mem::take(&mut waiting.commands))
+        let commands = std::mem::take(&mut waiting.commands);
+        Look::Work { commands, landed: std::mem::take(&mut waiting.landed) }
     }
 
     /// Refuses everything from now on and gives back what waited.
@@ -294,7 +333,7 @@ mod tests {
         let (queue, shared) = Queue::new();
         assert_eq!(queue.try_submit(append(QUEUE_BYTES_MAX + 1)), Ok(()));
         assert_eq!(queue.try_submit(append(1)), Err(QueueRefusal::Full));
-        assert!(matches!(shared.take(), Look::Commands(c) if c.len() == 1));
+        assert!(matches!(shared.take(), Look::Work { commands, .. } if commands.len() == 1));
         for _ in 0..QUEUE_COMMANDS_MAX {
             assert_eq!(queue.try_submit(Command::Maintain), Ok(()));
         }
@@ -307,7 +346,7 @@ mod tests {
         let (queue, shared) = Queue::new();
         let other = queue.clone();
         drop(queue);
-        assert!(matches!(shared.take(), Look::Commands(_)));
+        assert!(matches!(shared.take(), Look::Work { .. }));
         shared.close();
         assert_eq!(other.try_submit(Command::Maintain), Err(QueueRefusal::Closed));
         drop(other);

@@ -1,6 +1,6 @@
 //! Room on the disk: clients are turned away before nothing works any more.
 
-use crate::limits::{SPACE_CHECK_BYTES, SPACE_CHECK_MS};
+use crate::limits::{RESERVE_FREE_BYTES_MIN, SPACE_CHECK_BYTES, SPACE_CHECK_MS};
 use crate::log::Env;
 
 /// What is known of the free space.
@@ -8,13 +8,20 @@ use crate::log::Env;
 pub(crate) struct Space {
     free_bytes_min: u64,
     is_short: bool,
+    is_ample: bool,
     looked_ms: Option<u64>,
     since_look_bytes: u64,
 }
 
 impl Space {
     pub(crate) fn new(free_bytes_min: u64) -> Self {
-        Self { free_bytes_min, is_short: false, looked_ms: None, since_look_bytes: 0 }
+        Self {
+            free_bytes_min,
+            is_short: false,
+            is_ample: false,
+            looked_ms: None,
+            since_look_bytes: 0,
+        }
     }
 
     /// Whether an append of this size must be turned away.
@@ -38,6 +45,12 @@ impl Space {
         // A disk that does not tell is taken at its word when it refuses a write.
         if let Ok(free) = env.disk.free_bytes(&env.root) {
             self.is_short = free < self.free_bytes_min;
+            self.is_ample = free >= self.free_bytes_min.saturating_add(RESERVE_FREE_BYTES_MIN);
         }
+    }
+
+    /// Whether there is so much that some of it may be set aside.
+    pub(crate) fn is_ample(&self) -> bool {
+        self.is_ample
     }
 }

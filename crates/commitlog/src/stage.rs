@@ -161,7 +161,7 @@ impl Log {
         }
     }
 
-    fn segment_bytes_max(&self) -> u64 {
+    pub(crate) fn segment_bytes_max(&self) -> u64 {
         // Index entries hold places in 32 bits, as in Kafka.
         self.config.segment_bytes.min(u64::from(u32::MAX) / 2)
     }

@@ -18,6 +18,10 @@ impl Log {
         self.roll_by_time()?;
         self.flush_sealed()?;
         self.shed_memory();
+        let now_ms = self.env.clock.steady_ms();
+        if let Some(active) = &mut self.active {
+            active.release_if_idle(now_ms);
+        }
         self.store_epochs()?;
         let start = self.retained_from()?;
         Ok((start > self.reader.log_start_offset()).then_some(start))

@@ -8,7 +8,8 @@ use crate::thread::{self, Thread};
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A fixed number of threads; whoever brings work takes part in it.
+/// A fixed number of threads. A panic in their work ends one of them, and is told when the crew
+/// is dropped, which waits for all that was handed over.
 #[derive(Debug)]
 pub struct Crew {
     shared: Arc<Shared>,
@@ -33,13 +34,6 @@ impl std::fmt::Debug for Board {
     }
 }
 
-/// Counts the pieces of one call that have not come back.
-#[derive(Debug, Default)]
-struct Latch {
-    left: Mutex<usize>,
-    bell: Condvar,
-}
-
 impl Crew {
     /// Starts the threads.
     ///
@@ -55,34 +49,17 @@ impl Crew {
         Ok(Self { shared, threads })
     }
 
-    /// Does `work` to each piece, several at the same time, and gives them back in their order.
-    /// The calling thread takes part, and blocks until all are done.
-    ///
-    /// # Panics
-    /// When `work` panicked on this thread; a panic on another ends that thread and is told when
-    /// the crew is dropped.
-    pub fn each<T: Send + 'static>(&self, pieces: Vec<T>, work: fn(&mut T)) -> Vec<T> {
-        let count = pieces.len();
-        let done: Arc<Mutex<Vec<Option<T>>>> =
-            Arc::new(Mutex::new(std::iter::repeat_with(|| None).take(count).collect()));
-        let latch = Arc::new(Latch { left: Mutex::new(count), bell: Condvar::new() });
-        let jobs = pieces.into_iter().enumerate().map(|(at, mut piece)| {
-            let (done, latch) = (Arc::clone(&done), Arc::clone(&latch));
-            let job: Job = Box::new(move || {
-                let _counted = Counted(&latch);
-                work(&mut piece);
-                done.lock().expect("no holder of the results panics")[at] = Some(piece);
-            });
-            job
-        });
-        self.shared.put(jobs.collect(), self.threads.len());
-        while let Some(job) = self.shared.take() {
-            job();
+    /// Hands over work; one of the threads does it as soon as it is free.
+    pub fn put(&self, work: impl FnOnce() + Send + 'static) {
+        self.shared.board().jobs.push_back(Box::new(work));
+        self.shared.bell.notify_one();
+    }
+
+    /// Does on the calling thread what no other has begun.
+    pub fn help(&self) {
+        while let Some(work) = self.shared.take() {
+            work();
         }
-        latch.wait();
-        let mut done = done.lock().expect("no holder of the results panics");
-        let all = std::mem::take(&mut *done).into_iter();
-        all.map(|piece| piece.expect("the work on another thread did not panic")).collect()
     }
 }
 
@@ -99,15 +76,6 @@ impl Drop for Crew {
 impl Shared {
     fn board(&self) -> MutexGuard<'_, Board> {
         self.board.lock().expect("no holder of the board panics")
-    }
-
-    fn put(&self, jobs: VecDeque<Job>, threads: usize) {
-        // The caller takes one itself.
-        let wakes = jobs.len().saturating_sub(1).min(threads);
-        self.board().jobs.extend(jobs);
-        for _ in 0..wakes {
-            self.bell.notify_one();
-        }
     }
 
     fn take(&self) -> Option<Job> {
@@ -130,59 +98,50 @@ impl Shared {
     }
 }
 
-impl Latch {
-    fn wait(&self) {
-        let left = self.left.lock().expect("no holder of the count panics");
-        let none_left = self.bell.wait_while(left, |left| *left > 0);
-        drop(none_left.expect("no holder of the count panics"));
-    }
-}
-
-/// Counts a piece as done, also when its work panics.
-struct Counted<'l>(&'l Latch);
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        let mut left = self.0.left.lock().expect("no holder of the count panics");
-        *left -= 1;
-        if *left == 0 {
-            self.0.bell.notify_all();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
-    #[test]
-    fn pieces_come_back_in_their_order() {
-        let crew = Crew::new("crew", 3).unwrap();
-        for count in [0, 1, 2, 50] {
-            let pieces: Vec<u64> = (0..count).collect();
-            let doubled = crew.each(pieces, |piece| *piece *= 2);
-            assert_eq!(doubled, (0..count).map(|piece| piece * 2).collect::<Vec<_>>());
-        }
-    }
+    use super::*;
 
     #[test]
     fn work_is_done_at_the_same_time() {
         // Each piece waits for the other: one thread alone would never come to an end.
-        let crew = Crew::new("crew", 1).unwrap();
-        let barrier = Arc::new(std::sync::Barrier::new(2));
-        let pieces = vec![Arc::clone(&barrier), barrier];
-        assert_eq!(
-            crew.each(pieces, |barrier| {
+        let crew = Crew::new("crew", 2).unwrap();
+        let barrier = Arc::new(Barrier::new(2));
+        for _ in 0..2 {
+            let barrier = Arc::clone(&barrier);
+            crew.put(move || {
                 barrier.wait();
-            })
-            .len(),
-            2
-        );
+            });
+        }
+        drop(crew);
     }
 
     #[test]
-    fn a_crew_of_nobody_leaves_the_work_to_the_caller() {
+    fn whoever_waits_can_help() {
         let crew = Crew::new("crew", 0).unwrap();
-        assert_eq!(crew.each(vec![1, 2], |piece| *piece += 1), [2, 3]);
+        let (sender, receiver) = std::sync::mpsc::sync_channel(3);
+        for at in 0..3 {
+            let sender = sender.clone();
+            crew.put(move || sender.send(at).unwrap());
+        }
+        crew.help();
+        assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [0, 1, 2]);
+    }
+
+    #[test]
+    fn all_that_was_handed_over_is_done_before_the_end() {
+        let crew = Crew::new("crew", 3).unwrap();
+        let done = Arc::new(AtomicUsize::new(0));
+        for _ in 0..50 {
+            let done = Arc::clone(&done);
+            crew.put(move || {
+                done.fetch_add(1, Ordering::SeqCst);
+            });
+        }
+        drop(crew);
+        assert_eq!(done.load(Ordering::SeqCst), 50);
     }
 }

@@ -13,7 +13,7 @@ pub mod workload;
 use base::disk::MemoryDisk;
 
 pub use history::History;
-pub use workload::Workload;
+pub use workload::{Flushes, Workload};
 
 /// How much was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

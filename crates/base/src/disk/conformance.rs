@@ -36,6 +36,10 @@ fn files_hold_what_was_written(disk: &dyn Disk, root: &Path) {
     assert_eq!(file.read_at(&mut buffer, 11).expect("the end can be read"), 0);
     let error = file.read_exact_at(&mut buffer, 8).expect_err("the file ends early");
     assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+    file.reserve(11, 1 << 20).expect("room can be set aside");
+    assert_eq!(file.len().expect("the length is known"), 11, "the length stays");
+    file.release().expect("room can be given back");
+    assert_eq!(file.len().expect("the length is known"), 11);
     file.write_at(b"!", 13).expect("a gap is filled with zeros");
     file.set_len(12).expect("a file can be cut");
     assert_eq!(disk.read(&root.join("a/one")).expect("the file can be read"), "hello world\0");

@@ -131,6 +131,16 @@ impl MemoryDisk {
         world.files[id].flip(at, bits)
     }
 
+    /// Bytes of room that is set aside behind the end of a file.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such file.
+    pub fn reserved_bytes(&self, path: &Path) -> io::Result<u64> {
+        let world = self.lock();
+        let id = world.file(path)?;
+        Ok(cast::u64_of(world.files[id].reserved()))
+    }
+
     fn lock(&self) -> MutexGuard<'_, World> {
         self.world.lock().expect("no holder of the memory disk panics")
     }
@@ -359,6 +369,22 @@ impl DiskFile for MemoryFile {
         let verdict = world.operate(Operation::SetLen)?;
         world.files[self.id].set_len(cast::usize_of(len));
         answer(&verdict)
+    }
+
+    fn reserve(&self, from: u64, end: u64) -> io::Result<()> {
+        let mut world = self.lock();
+        world.check_power()?;
+        if from < end {
+            world.files[self.id].reserve(cast::usize_of(end));
+        }
+        Ok(())
+    }
+
+    fn release(&self) -> io::Result<()> {
+        let mut world = self.lock();
+        world.check_power()?;
+        world.files[self.id].release();
+        Ok(())
     }
 
     fn len(&self) -> io::Result<u64> {

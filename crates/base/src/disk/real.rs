@@ -8,6 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
 
 use super::{DirEntry, Disk, DiskFile, OpenMode};
 use crate::cast;
@@ -117,6 +119,19 @@ impl DiskFile for RealFile {
         self.file.set_len(len)
     }
 
+    fn reserve(&self, from: u64, end: u64) -> io::Result<()> {
+        let Some(len) = end.checked_sub(from).filter(|len| *len > 0) else { return Ok(()) };
+        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, from, len) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    fn release(&self) -> io::Result<()> {
+        // Cutting a file at its end takes away what lies behind it.
+        self.file.set_len(self.len()?)
+    }
+
     fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
@@ -139,7 +154,7 @@ fn write_group(file: &File, group: &[Bytes], from: u64) -> io::Result<u64> {
                 at += cast::u64_of(written);
                 IoSlice::advance_slices(&mut left, written);
             }
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -148,6 +163,8 @@ fn write_group(file: &File, group: &[Bytes], from: u64) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
     use crate::disk::conformance;
     use crate::rng::{Random, SystemRandom};
@@ -157,5 +174,24 @@ mod tests {
         let root = std::env::temp_dir().join(format!("disk-{:x}", SystemRandom.next_u64()));
         conformance::check(&RealDisk, &root);
         RealDisk.remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn room_that_was_set_aside_is_given_back() {
+        let path = std::env::temp_dir().join(format!("room-{:x}", SystemRandom.next_u64()));
+        let file = RealDisk.open(&path, OpenMode::Create).unwrap();
+        file.write_at(&[7; 10_000], 0).unwrap();
+        file.sync_data().unwrap();
+        let blocks = || std::fs::metadata(&path).unwrap().blocks();
+        let before = blocks();
+        file.reserve(10_000, 10_000).unwrap();
+        file.reserve(10_000, 4 << 20).unwrap();
+        file.write_at(&[8; 10_000], 10_000).unwrap();
+        assert_eq!(file.len().unwrap(), 20_000);
+        file.release().unwrap();
+        file.sync_data().unwrap();
+        // Of 512 bytes each; ten thousand more bytes, and what the file system keeps for itself.
+        assert!(blocks() <= before + 64, "{before} blocks before, {} now", blocks());
+        RealDisk.remove_file(&path).unwrap();
     }
 }

@@ -1,22 +1,49 @@
-//! The end of a round: write all, make all of it durable, then answer log by log.
+//! The end of a round: write all, see to it that it becomes durable, answer log by log.
+//!
+//! What is little for its log is durable when this returns, by the journal. The flushes of other
+//! logs are only begun: while they are under way the next round is written, and their ends are
+//! turned into answers when the flusher looks next. So a log waits for nobody's flush but its own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use base::cast;
 use bytes::Bytes;
 
 use crate::command::LogId;
-use crate::error::Error;
+use crate::flush::{FlushJob, Landed};
 use crate::journal::{Entry, Fit};
-use crate::limits::{JOURNAL_ROUND_BYTES_MAX, NON_DURABLE_WAIT_MS};
+use crate::limits::{FLUSHES_MAX, JOURNAL_ROUND_BYTES_MAX, NON_DURABLE_WAIT_MS};
 use crate::log::{Kept, Log};
 use crate::options::Durability;
 
-use super::{Flusher, slot};
+use super::{Flusher, LogEvents, slot};
 
 impl Flusher {
-    /// Ends the round: write all, make durable what must be, then answer log by log.
+    /// Ends the round and waits until all of it is answered.
     pub(super) fn settle(&mut self) {
+        self.end_round();
+        while self.flights > 0 || !self.touched.is_empty() {
+            self.await_flushes();
+            self.end_round();
+        }
+    }
+
+    /// Ends the round as far as that goes without waiting for a flush of a log.
+    pub(super) fn end_round(&mut self) {
+        loop {
+            self.write_and_keep();
+            // Where flushes are run at once they have ended by now.
+            let landed = if self.flights > 0 { self.queue.landed() } else { Vec::new() };
+            // What waited behind flushes that have ended meanwhile, with nobody else to begin it.
+            let waits = self.flights == 0 && !self.touched.is_empty();
+            if landed.is_empty() && !waits {
+                return;
+            }
+            self.land(landed);
+        }
+    }
+
+    fn write_and_keep(&mut self) {
         let now_ms = self.env.clock.steady_ms();
         let due = std::mem::take(&mut self.lingering);
         let touched = std::mem::take(&mut self.touched);
@@ -25,56 +52,109 @@ impl Flusher {
                 log.write();
             }
         }
-        let ids: BTreeSet<LogId> = touched.union(&due).copied().collect();
-        let wanted: Vec<LogId> = ids
-            .iter()
-            .filter(|id| {
-                let log = slot(&mut self.logs, **id);
-                log.is_some_and(|log| log.wants_flush(log.lingers_too_long(now_ms)))
-            })
-            .copied()
-            .collect();
-        let mut kept = self.keep(&wanted);
+        let (mut small, mut large, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for id in touched.union(&due).copied() {
+            match slot(&mut self.logs, id) {
+                // The end of its flush brings it back here.
+                Some(log) if log.is_held() => {}
+                Some(log) if !log.wants_flush(log.lingers_too_long(now_ms)) => others.push(id),
+                Some(log) if log.journal_entry().is_some() => small.push(id),
+                Some(_) => large.push(id),
+                None => {}
+            }
+        }
+        others.into_iter().for_each(|id| self.answer(id, Kept::Not));
+        // The journal is flushed meanwhile.
+        self.flush_soon(large);
+        if self.store_in_journal(&small) {
+            self.journaled.extend(&small);
+            small.iter().for_each(|id| self.answer(*id, Kept::Journaled));
+            self.flush_behind(small);
+        } else {
+            self.flush_soon(small);
+        }
+    }
+
+    /// Begins to flush the files of these logs, or leaves it to the next round.
+    fn flush_soon(&mut self, ids: Vec<LogId>) {
+        if self.flights < FLUSHES_MAX {
+            self.begin_flushes(ids);
+        } else {
+            self.touched.extend(ids);
+        }
+    }
+
+    /// Ends the round for a log that has no flush of its own in it.
+    fn answer(&mut self, id: LogId, kept: Kept) {
+        let Some(log) = slot(&mut self.logs, id) else { return };
+        log.end_round(kept, tell(&*self.events));
+        if log.lingers() {
+            self.lingering.insert(id);
+        }
+        self.tell_failure(id);
+    }
+
+    /// Begins to flush the files of those logs of which much is only in the journal.
+    fn flush_behind(&mut self, mut ids: Vec<LogId>) {
+        let much = self.journal.part_bytes();
+        ids.retain(|id| slot(&mut self.logs, *id).is_some_and(|log| log.journaled_bytes() >= much));
+        if self.flights < FLUSHES_MAX {
+            self.begin_flushes(ids);
+        }
+    }
+
+    fn begin_flushes(&mut self, ids: impl IntoIterator<Item = LogId>) {
+        let mut jobs = Vec::new();
         for id in ids {
-            let Some(log) = slot(&mut self.logs, id) else { continue };
-            let failed_before = log.is_failed();
-            log.end_round(kept.remove(&id).unwrap_or(Kept::Not), |log| {
-                let (high, stable) = (log.reader.high_watermark(), log.reader.last_stable_offset());
-                self.events.advanced(log.id, high, stable);
-            });
-            if log.lingers() {
-                self.lingering.insert(id);
+            if let Some(log) = slot(&mut self.logs, id).filter(|log| !log.is_in_flight()) {
+                let bytes_max = log.segment_bytes_max();
+                if let Some(active) = log.active.as_mut().filter(|_| self.space.is_ample()) {
+                    active.reserve(bytes_max);
+                }
+                jobs.push(FlushJob::new(log.begin_flush(), Arc::clone(&self.queue)));
             }
-            if let (false, Some(error)) = (failed_before, &log.failure) {
-                self.events.failed(&log.name, error);
-            }
+        }
+        self.flights += jobs.len();
+        if !jobs.is_empty() {
+            self.events.flush(jobs);
         }
     }
 
-    /// Makes what these logs have written durable: all of it in the journal, if it is little.
-    fn keep(&mut self, wanted: &[LogId]) -> BTreeMap<LogId, Kept> {
-        if self.store_in_journal(wanted) {
-            self.journaled.extend(wanted);
-            return wanted.iter().map(|id| (*id, Kept::Journaled)).collect();
+    /// Waits for all flushes that are under way.
+    fn await_flushes(&mut self) {
+        while self.flights > 0 {
+            self.events.help_flush();
+            let landed = self.queue.await_landing();
+            self.land(landed);
         }
-        let flushed = self.flush(wanted).into_iter();
-        flushed.map(|(id, outcome)| (id, Kept::Flushed(outcome))).collect()
     }
 
-    fn flush(&mut self, wanted: &[LogId]) -> BTreeMap<LogId, Result<(), Error>> {
-        let open = |id: &LogId| slot(&mut self.logs, *id).map(|log| log.flush_job());
-        let jobs: Vec<_> = wanted.iter().filter_map(open).collect();
-        let count = jobs.len();
-        let jobs = self.events.flush(jobs);
-        assert!(jobs.len() == count, "every flush of a round comes back");
-        for job in &jobs {
-            self.journaled.remove(&job.id);
-            if job.outcome.is_err() {
+    /// Answers what these flushes were for; their logs take part in the next round.
+    pub(super) fn land(&mut self, landed: Vec<Landed>) {
+        self.flights -= landed.len();
+        for Landed { id, outcome } in landed {
+            if outcome.is_err() {
                 // What the log may have lost is still in the journal, for the next start.
                 self.journal.retire();
             }
+            let log = slot(&mut self.logs, id).expect("a log with a flush under way stays");
+            log.end_flush(outcome, tell(&*self.events));
+            if log.journaled_bytes() == 0 {
+                self.journaled.remove(&id);
+            }
+            self.touched.insert(id);
+            self.tell_failure(id);
         }
-        jobs.into_iter().map(|job| (job.id, job.outcome)).collect()
+    }
+
+    /// Tells once that a log has failed.
+    fn tell_failure(&mut self, id: LogId) {
+        let Some(log) = slot(&mut self.logs, id) else { return };
+        if let Some(error) = &log.failure
+            && !std::mem::replace(&mut log.is_failure_told, true)
+        {
+            self.events.failed(&log.name, error);
+        }
     }
 
     /// Whether the journal has made the writes of all these logs durable.
@@ -83,13 +163,15 @@ impl Flusher {
             None => return false,
             Some(Fit::Now) => {}
             Some(_) => {
-                self.flush_journaled(usize::MAX);
+                self.flush_journaled();
                 if !self.journal.rewind() {
                     return false;
                 }
             }
         }
-        let entries: Vec<_> = entries(&self.logs, wanted).flatten().collect();
+        let Some(entries) = entries(&self.logs, wanted).collect::<Option<Vec<_>>>() else {
+            return false;
+        };
         if entries.iter().all(|entry| entry.buffers.is_empty()) {
             // Repetitions of what is durable already.
             return true;
@@ -101,7 +183,7 @@ impl Flusher {
                 self.events.failed("journal", &error);
                 // Nobody knows what the disk keeps of it, so nothing may depend on it any more.
                 self.journal.retire();
-                self.flush_journaled(usize::MAX);
+                self.flush_journaled();
                 false
             }
         }
@@ -120,21 +202,28 @@ impl Flusher {
         Some(self.journal.fit(&entries)).filter(|fit| *fit != Fit::Never)
     }
 
-    /// Flushes logs whose batches are only in the journal, at most so many.
-    pub(super) fn flush_journaled(&mut self, count_max: usize) {
+    /// Begins to flush logs whose batches are only in the journal, at most so many.
+    pub(super) fn begin_journaled(&mut self, count_max: usize) {
         let ids: Vec<LogId> = self.journaled.iter().take(count_max).copied().collect();
-        for (id, outcome) in self.flush(&ids) {
-            let Some(log) = slot(&mut self.logs, id) else { continue };
-            let failed_before = log.is_failed();
-            log.note_file_flushed(outcome);
-            if let (false, Some(error)) = (failed_before, &log.failure) {
-                self.events.failed(&log.name, error);
-            }
-        }
-        // A log that was removed takes no flush any more.
-        for id in &ids {
-            self.journaled.remove(id);
-        }
+        self.begin_flushes(ids);
+    }
+
+    /// Flushes all logs whose batches are only in the journal.
+    pub(super) fn flush_journaled(&mut self) {
+        // Those that are under way may not reach the end of what the journal holds.
+        self.await_flushes();
+        self.begin_journaled(usize::MAX);
+        self.await_flushes();
+        // A log that was removed, or has failed, takes no flush any more.
+        self.journaled.clear();
+    }
+}
+
+/// Tells of a log that readers see more of it.
+fn tell(events: &dyn LogEvents) -> impl FnOnce(&Log) + '_ {
+    |log| {
+        let (high, stable) = (log.reader.high_watermark(), log.reader.last_stable_offset());
+        events.advanced(log.id, high, stable);
     }
 }
 

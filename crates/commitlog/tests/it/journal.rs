@@ -8,7 +8,7 @@ use base::clock::ManualClock;
 use base::disk::memory::Operation;
 use base::disk::{Disk, MemoryDisk, OpenMode};
 use base::uuid::Uuid;
-use commitlog::{Command, Durability, Error, LogConfig, LogId, Opened, StoreOptions};
+use commitlog::{Command, Durability, Error, FlushJob, LogConfig, LogId, Opened, StoreOptions};
 
 use crate::store::{Store, options, plain, slot, values};
 
@@ -70,7 +70,7 @@ fn a_large_round_flushes_the_files_themselves() {
     let disk = MemoryDisk::new();
     let mut store = open(&disk);
     let logs = two_logs(&mut store);
-    let large = "x".repeat(commitlog::limits::JOURNAL_ROUND_BYTES_MAX);
+    let large = "x".repeat(commitlog::limits::JOURNAL_LOG_BYTES_MAX);
     store.append(logs[0].id, plain(&[&large])).unwrap();
     assert!(!disk.exists(Path::new(JOURNAL)));
     assert_eq!(after_cut(&disk, "orders-0"), ["first", &large]);
@@ -106,6 +106,94 @@ fn a_full_journal_begins_anew_and_loses_nothing() {
         assert_eq!(after_cut(&disk, "orders-0"), wanted);
     }
     assert_eq!(disk.read(Path::new(JOURNAL)).unwrap().len(), 600);
+}
+
+/// A store in which half of a small journal is in the hands of flushes that wait to be run.
+fn with_flush_behind(disk: &MemoryDisk) -> (Store, [Opened; 2], Vec<FlushJob>) {
+    // A part of it is less than a batch, so each round has its file flushed behind it.
+    let mut store = with_journal_of(disk, 2_000);
+    let logs = two_logs(&mut store);
+    store.heard.hold();
+    store.append(logs[0].id, plain(&["a"])).unwrap();
+    let behind = store.heard.take_held();
+    assert_eq!(behind.len(), 1);
+    (store, logs, behind)
+}
+
+#[test]
+fn a_log_is_answered_by_the_journal_while_its_file_is_flushed() {
+    let disk = MemoryDisk::new();
+    let (mut store, logs, mut behind) = with_flush_behind(&disk);
+    store.append(logs[0].id, plain(&["b"])).unwrap();
+    assert_eq!(values(&logs[0].reader), ["first", "a", "b"]);
+    assert_eq!(after_cut(&disk, "orders-0"), ["first", "a", "b"]);
+    behind[0].run();
+    drop(behind);
+    store.flusher.turn();
+    assert_eq!(values(&logs[0].reader), ["first", "a", "b"], "nobody sees less than before");
+    store.append(logs[0].id, plain(&["c"])).unwrap();
+    assert_eq!(values(&logs[0].reader), ["first", "a", "b", "c"]);
+    assert_eq!(after_cut(&disk, "orders-0"), ["first", "a", "b", "c"]);
+}
+
+#[test]
+fn what_came_after_a_flush_behind_the_journal_is_flushed_before_it_begins_anew() {
+    let disk = MemoryDisk::new();
+    let (mut store, logs, mut behind) = with_flush_behind(&disk);
+    behind[0].run();
+    store.append(logs[0].id, plain(&["b"])).unwrap();
+    drop(behind);
+    for _ in 0..40 {
+        store.append(logs[1].id, plain(&["other"])).unwrap();
+        assert_eq!(after_cut(&disk, "orders-0"), ["first", "a", "b"]);
+    }
+}
+
+#[test]
+fn what_waits_behind_flushes_is_begun_when_a_journal_that_is_full_has_waited_for_them() {
+    let disk = MemoryDisk::new();
+    let mut store = with_journal_of(&disk, 2_000);
+    let names = ["a-0", "a-1", "a-2", "a-3", "a-4", "small-0"];
+    let logs = names.map(|name| {
+        let log = store.log(name, LogConfig::default());
+        store.append(log.id, plain(&["first"])).unwrap();
+        log
+    });
+    store.heard.hold();
+    let large = "x".repeat(commitlog::limits::JOURNAL_LOG_BYTES_MAX);
+    let mut answers = Vec::new();
+    for log in &logs[..5] {
+        answers.push(store.submit(log.id, plain(&[&large])));
+        store.flusher.turn();
+    }
+    // Four are begun, the fifth waits; small rounds go on until the journal is full.
+    for _ in 0..40 {
+        store.append(logs[5].id, plain(&["small"])).unwrap();
+        let begun = store.heard.held.lock().unwrap().as_ref().unwrap().len();
+        let last = answers[4].lock().unwrap().is_some();
+        assert!(last || begun > 0, "nobody would ever begin it");
+    }
+    store.flusher.turn();
+    assert!(answers.iter().all(|answer| matches!(&*answer.lock().unwrap(), Some(Ok(_)))));
+}
+
+#[test]
+fn a_log_whose_flush_behind_the_journal_fails_has_its_batches_there() {
+    let disk = MemoryDisk::new();
+    let (mut store, logs, mut behind) = with_flush_behind(&disk);
+    store.append(logs[0].id, plain(&["b"])).unwrap();
+    disk.fail_at(disk.operation_count(), ErrorKind::Other);
+    behind[0].run();
+    drop(behind);
+    assert!(store.append(logs[0].id, plain(&["c"])).is_err(), "the log has ended");
+    for _ in 0..100 {
+        let stored = store.submit(logs[1].id, plain(&["other"]));
+        store.flusher.turn();
+        store.heard.take_held().iter_mut().for_each(FlushJob::run);
+        store.flusher.turn();
+        assert!(stored.lock().unwrap().as_ref().unwrap().is_ok());
+    }
+    assert_eq!(after_cut(&disk, "orders-0")[..3], ["first", "a", "b"]);
 }
 
 #[test]

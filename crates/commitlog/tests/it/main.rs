@@ -7,6 +7,7 @@ mod cleaner;
 mod cleaner_model;
 mod cleaner_rules;
 mod damage;
+mod flushes;
 mod full;
 mod journal;
 mod model;

@@ -9,7 +9,7 @@ use base::rng::{Random, SystemRandom};
 use base::uuid::Uuid;
 use bytes::Bytes;
 use commitlog::{
-    Append, AppendError, Appended, Bound, Command, Durability, Error, Flusher, LogConfig,
+    Append, AppendError, Appended, Bound, Command, Durability, Error, FlushJob, Flusher, LogConfig,
     LogEvents, LogId, LogReader, Opened, Origin, Queue, ReadRange, Report, StoreOptions, Turn,
 };
 use protocol::record::{BatchBuilder, BatchOptions, Batches, Compression, ProducerIdentity};
@@ -29,6 +29,20 @@ pub(crate) fn slot<T: Send + 'static>() -> (Slot<T>, Box<dyn FnOnce(T) + Send>) 
 pub(crate) struct Heard {
     pub(crate) advanced: Mutex<Vec<(LogId, i64, i64)>>,
     pub(crate) failed: Mutex<Vec<String>>,
+    /// Flushes that wait to be run, while there is a place for them.
+    pub(crate) held: Mutex<Option<Vec<FlushJob>>>,
+}
+
+impl Heard {
+    /// Holds flushes from now on.
+    pub(crate) fn hold(&self) {
+        *self.held.lock().unwrap() = Some(Vec::new());
+    }
+
+    /// The flushes that are held, oldest first.
+    pub(crate) fn take_held(&self) -> Vec<FlushJob> {
+        self.held.lock().unwrap().as_mut().map(std::mem::take).unwrap_or_default()
+    }
 }
 
 impl LogEvents for Heard {
@@ -38,6 +52,17 @@ impl LogEvents for Heard {
 
     fn failed(&self, name: &str, error: &Error) {
         self.failed.lock().unwrap().push(format!("{name}: {error}"));
+    }
+
+    fn flush(&self, mut jobs: Vec<FlushJob>) {
+        match &mut *self.held.lock().unwrap() {
+            Some(held) => held.extend(jobs),
+            None => jobs.iter_mut().for_each(FlushJob::run),
+        }
+    }
+
+    fn help_flush(&self) {
+        self.take_held().iter_mut().for_each(FlushJob::run);
     }
 }
 

@@ -29,6 +29,73 @@ fn names(disk: &MemoryDisk, dir: &str) -> Vec<String> {
     disk.list(Path::new(dir)).unwrap().into_iter().map(|entry| entry.name).collect()
 }
 
+/// A batch of about so many bytes.
+fn large(bytes: usize) -> bytes::Bytes {
+    plain(&["v".repeat(bytes / 2).as_str()])
+}
+
+#[test]
+fn a_segment_that_grows_fast_has_room_set_aside_until_nobody_writes() {
+    let disk = MemoryDisk::new();
+    let mut store = open(&disk);
+    let config = LogConfig {
+        segment_bytes: 4 << 20,
+        max_message_bytes: 2 << 20,
+        retention_ms: -1,
+        ..LogConfig::default()
+    };
+    let log = store.log("orders-0", config);
+    let room = |base: u32| {
+        let path = format!("log/orders-0/{base:020}.log");
+        disk.reserved_bytes(Path::new(&path)).unwrap()
+    };
+    store.send(Command::Maintain);
+    store.append(log.id, large(200 << 10)).unwrap();
+    store.append(log.id, large(200 << 10)).unwrap();
+    assert_eq!(room(0), 0, "it is small");
+    store.append(log.id, large(800 << 10)).unwrap();
+    let set_aside = room(0);
+    assert!((1 << 20..2 << 20).contains(&set_aside), "{set_aside}, as much as there is");
+    store.append(log.id, large(100 << 10)).unwrap();
+    assert!(room(0) >= 1 << 20, "there is always some");
+    store.append(log.id, large(1 << 20)).unwrap();
+    assert!(room(0) <= (4 << 20) - (2 << 20), "not beyond the segment's end");
+    // A power cut leaves it, and the next start gives it back.
+    let cut = disk.crash_image(1);
+    drop(Store::open(Arc::new(cut.clone()), PathBuf::from("log")));
+    let first = Path::new("log/orders-0/00000000000000000000.log");
+    assert_eq!(cut.reserved_bytes(first).unwrap(), 0);
+    store.append(log.id, large(1 << 20)).unwrap();
+    store.append(log.id, large(1 << 20)).unwrap();
+    assert_eq!(room(0), 0, "a closed segment takes nothing more");
+    store.append(log.id, large(1 << 20)).unwrap();
+    assert!(room(6) > 0);
+    store.clock.advance_ms(59_000);
+    store.send(Command::Maintain);
+    assert!(room(6) > 0);
+    store.clock.advance_ms(1_000);
+    store.send(Command::Maintain);
+    assert_eq!(room(6), 0, "nobody has written for a minute");
+    store.append(log.id, large(200 << 10)).unwrap();
+    assert!(room(6) > 0, "it goes on growing");
+    store.close().unwrap();
+    assert_eq!(room(6), 0);
+}
+
+#[test]
+fn no_room_is_set_aside_on_a_disk_that_is_short_of_it() {
+    let disk = MemoryDisk::new();
+    disk.set_capacity(Some(8 << 30));
+    let mut store = open(&disk);
+    let config = LogConfig { max_message_bytes: 2 << 20, ..LogConfig::default() };
+    let log = store.log("orders-0", config);
+    store.send(Command::Maintain);
+    store.append(log.id, large(1 << 20)).unwrap();
+    store.append(log.id, large(1 << 20)).unwrap();
+    let path = Path::new("log/orders-0/00000000000000000000.log");
+    assert_eq!(disk.reserved_bytes(path).unwrap(), 0);
+}
+
 #[test]
 fn old_and_surplus_segments_go_and_their_files_later() {
     let disk = MemoryDisk::new();

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use base::clock::ManualClock;
 use base::disk::MemoryDisk;
@@ -10,8 +11,8 @@ use base::rng::{Random, SeededRandom};
 use base::uuid::Uuid;
 use bytes::Bytes;
 use commitlog::{
-    Append, Bound, Cleanup, Command, Durability, Error, Flusher, LogConfig, LogEvents, LogId,
-    LogReader, Opened, Origin, Queue, Report, StoreOptions,
+    Append, Bound, Cleanup, Command, Durability, Error, FlushJob, Flusher, LogConfig, LogEvents,
+    LogId, LogReader, Opened, Origin, Queue, Report, StoreOptions,
 };
 use protocol::record::{
     BatchBuilder, BatchOptions, Compression, ControlType, ProducerIdentity, control_batch,
@@ -27,7 +28,7 @@ pub const LOGS: [&str; 2] = ["orders-0", "orders-1"];
 pub const TOPIC: Uuid = Uuid([7; 16]);
 
 /// So small that the journal begins anew several times.
-const JOURNAL_BYTES: u64 = 1_500;
+pub const JOURNAL_BYTES: u64 = 1_500;
 
 /// Producer 0 writes without a sequence, 1 and 2 are idempotent, 3 and 4 transactional.
 const PRODUCERS: u64 = 5;
@@ -43,6 +44,20 @@ pub struct Workload {
     pub durability: Durability,
     /// What happens to old records.
     pub cleanup: Cleanup,
+    /// When the flushes of the logs' files are run.
+    pub flushes: Flushes,
+    /// What the journal holds before it begins anew; what does not fit flushes the logs' files.
+    pub journal_bytes: u64,
+}
+
+/// When the flushes of the logs' files are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flushes {
+    /// As soon as they are asked for.
+    AtOnce,
+    /// Every second one some steps later, in any order, while other rounds are written; the others
+    /// at once, of which the log is told later.
+    Later,
 }
 
 /// The options of a store on a memory disk.
@@ -76,10 +91,59 @@ pub fn config(cleanup: Cleanup) -> LogConfig {
     }
 }
 
-struct Deaf;
+/// Runs flushes when it is told to.
+#[derive(Debug)]
+struct Crew {
+    flushes: Flushes,
+    begun: AtomicU64,
+    /// Those whose end the log is to hear of, and whether they were run.
+    held: Mutex<Vec<(FlushJob, bool)>>,
+}
 
-impl LogEvents for Deaf {
+impl Crew {
+    fn held(&self) -> MutexGuard<'_, Vec<(FlushJob, bool)>> {
+        self.held.lock().expect("no holder of the flushes panics")
+    }
+
+    /// Runs one of those that are held, if there are any.
+    fn run_one(&self, rng: &mut SeededRandom) {
+        let mut held = self.held();
+        let count = base::cast::u64_of(held.len());
+        if count > 0 {
+            let job = held.swap_remove(base::cast::usize_of(rng.below(count)));
+            drop(held);
+            finish(job);
+        }
+    }
+}
+
+impl LogEvents for Crew {
     fn advanced(&self, _id: LogId, _high_watermark: i64, _last_stable_offset: i64) {}
+
+    fn flush(&self, jobs: Vec<FlushJob>) {
+        for mut job in jobs {
+            let mut held = self.held();
+            let is_second = self.begun.fetch_add(1, Ordering::Relaxed) % 2 == 1;
+            let is_run = self.flushes == Flushes::AtOnce || is_second;
+            if is_run {
+                job.run();
+            }
+            if self.flushes == Flushes::Later {
+                held.push((job, is_run));
+            }
+        }
+    }
+
+    fn help_flush(&self) {
+        let held = std::mem::take(&mut *self.held());
+        held.into_iter().for_each(finish);
+    }
+}
+
+fn finish((mut job, is_run): (FlushJob, bool)) {
+    if !is_run {
+        job.run();
+    }
 }
 
 /// An open store that is turned by hand.
@@ -92,6 +156,7 @@ pub struct Store {
     pub report: Report,
     /// The open logs, as in [`LOGS`].
     pub logs: Vec<Opened>,
+    crew: Arc<Crew>,
 }
 
 impl std::fmt::Debug for Store {
@@ -106,8 +171,17 @@ impl Store {
     /// # Errors
     /// What the disk refuses.
     pub fn open(options: StoreOptions, config: LogConfig) -> Result<Self, Error> {
-        let (flusher, queue, report) = Flusher::open(options, Arc::new(Deaf))?;
-        let mut store = Self { flusher, queue, report, logs: Vec::new() };
+        Self::open_with(options, config, Flushes::AtOnce)
+    }
+
+    fn open_with(
+        options: StoreOptions,
+        config: LogConfig,
+        flushes: Flushes,
+    ) -> Result<Self, Error> {
+        let crew = Arc::new(Crew { flushes, begun: AtomicU64::new(0), held: Mutex::default() });
+        let (flusher, queue, report) = Flusher::open(options, Arc::clone(&crew) as _)?;
+        let mut store = Self { flusher, queue, report, logs: Vec::new(), crew };
         for name in LOGS {
             let answer = Arc::new(Mutex::new(None));
             let inside = Arc::clone(&answer);
@@ -180,6 +254,7 @@ impl Workload {
                 break;
             }
         }
+        run.end();
         run.history
     }
 }
@@ -188,8 +263,10 @@ impl Run<'_> {
     /// One step; none when the power is gone.
     fn step(&mut self, step: usize) -> Option<()> {
         if self.store.is_none() {
-            let options = options(self.disk, self.workload.durability);
-            self.store = Store::open(options, config(self.workload.cleanup)).ok();
+            let Workload { durability, journal_bytes, .. } = *self.workload;
+            let options = StoreOptions { journal_bytes, ..options(self.disk, durability) };
+            let config = config(self.workload.cleanup);
+            self.store = Store::open_with(options, config, self.workload.flushes).ok();
         }
         self.store.as_ref()?;
         let log = base::cast::usize_of(self.rng.below(2));
@@ -200,11 +277,24 @@ impl Run<'_> {
             4..=6 => self.end_transaction(log),
             _ => self.send_records(step, log),
         }
+        if let (Flushes::Later, Some(store)) = (self.workload.flushes, &self.store)
+            && self.rng.below(3) == 0
+        {
+            store.crew.run_one(&mut self.rng);
+        }
         // Some turns find several commands, which then share one flush.
         if self.rng.below(3) > 0 {
             self.turn();
         }
         Some(())
+    }
+
+    /// Runs the flushes that are left, and answers.
+    fn end(&mut self) {
+        if let Some(store) = &self.store {
+            store.crew.help_flush();
+        }
+        self.turn();
     }
 
     fn turn(&mut self) {

@@ -14,6 +14,8 @@ pub(super) struct Content {
     durable: Vec<u8>,
     /// Changes since the last flush, in order.
     pending: Vec<Change>,
+    /// Up to where room is set aside.
+    reserved: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -35,7 +37,21 @@ impl Content {
 
     pub(super) fn set_len(&mut self, len: usize) {
         self.written.resize(len, 0);
+        self.reserved = 0;
         self.pending.push(Change::SetLen(len));
+    }
+
+    pub(super) fn reserve(&mut self, end: usize) {
+        self.reserved = self.reserved.max(end);
+    }
+
+    pub(super) fn release(&mut self) {
+        self.reserved = 0;
+    }
+
+    /// How much room is set aside behind the end.
+    pub(super) fn reserved(&self) -> usize {
+        self.reserved.saturating_sub(self.written.len())
     }
 
     pub(super) fn sync(&mut self) {
@@ -70,7 +86,8 @@ impl Content {
                 (_, Change::Write { from, bytes: new }) => tear(&mut bytes, *from, new, rng),
             }
         }
-        Self { written: bytes.clone(), durable: bytes, pending: Vec::new() }
+        let written = bytes.clone();
+        Self { written, durable: bytes, pending: Vec::new(), reserved: self.reserved }
     }
 }
 
