@@ -30,7 +30,7 @@ impl Active {
     }
 
     /// Sets room aside for what comes next, up to `segment_bytes_max`, if it has grown so far that
-    /// more is likely and little room is left.
+    /// more is likely, and little room is left.
     pub(crate) fn reserve(&mut self, segment_bytes_max: u64) {
         let bytes = self.segment.bytes();
         let end = (bytes + bytes.min(RESERVE_BYTES_MAX)).min(segment_bytes_max);

@@ -45,7 +45,8 @@ pub struct FlushJob {
 #[derive(Debug)]
 pub(crate) struct Landed {
     pub id: LogId,
-    pub outcome: Result<(), Error>,
+    /// None when it was not run to its end.
+    pub outcome: Option<Result<(), Error>>,
 }
 
 impl FlushJob {
@@ -61,8 +62,6 @@ impl FlushJob {
 
 impl Drop for FlushJob {
     fn drop(&mut self) {
-        let given_up = || Err(Error::Failed { name: format!("flush of log {}", self.flush.id.0) });
-        let outcome = self.outcome.take().unwrap_or_else(given_up);
-        self.queue.land(Landed { id: self.flush.id, outcome });
+        self.queue.land(Landed { id: self.flush.id, outcome: self.outcome.take() });
     }
 }

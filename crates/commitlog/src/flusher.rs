@@ -423,6 +423,7 @@ impl Flusher {
             self.events.failed(&log.name, &error);
             log.is_failure_told = true;
             log.failure.get_or_insert(error);
+            self.note_failure(id);
         }
     }
 

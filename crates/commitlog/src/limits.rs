@@ -96,8 +96,8 @@ pub const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub const JOURNAL_ROUND_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bytes that a round may have for one log to go into the journal. Writing them twice costs less
-/// than a flush that stores where they lie; beyond it the copy does not pay, and a slow disk, which
-/// makes rounds large, writes nothing twice.
+/// than a flush that stores where they lie; beyond it the copy does not pay. A log with more, which
+/// may be because the disk is slow, is written once.
 pub const JOURNAL_LOG_BYTES_MAX: usize = 128 * 1024;
 
 /// A log's own file is flushed when this part of the journal holds batches of it: then little is

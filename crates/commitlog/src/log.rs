@@ -455,9 +455,21 @@ impl Log {
         self.flight.as_ref().is_some_and(|flight| !flight.is_behind)
     }
 
-    /// Whether a flush is under way.
-    pub(crate) fn is_in_flight(&self) -> bool {
-        self.flight.is_some()
+    /// Whether no flush is under way, and the log has not failed: after a flush that failed, the
+    /// next may succeed without what the disk has lost, and nothing may count as flushed by it.
+    pub(crate) fn may_begin_flush(&self) -> bool {
+        self.flight.is_none() && !self.is_failed()
+    }
+
+    /// Sets room aside for a log of which so much is to be flushed that it grows fast.
+    pub(crate) fn reserve(&mut self) {
+        let bytes = cast::u64_of(self.tail.bytes) + self.journaled_bytes;
+        let segment_bytes_max = self.segment_bytes_max();
+        if let Some(active) = &mut self.active
+            && bytes > cast::u64_of(JOURNAL_LOG_BYTES_MAX)
+        {
+            active.reserve(segment_bytes_max);
+        }
     }
 
     /// The flush has come to its end: publishes, tells, answers.

@@ -10,6 +10,7 @@ use base::cast;
 use bytes::Bytes;
 
 use crate::command::LogId;
+use crate::error::Error;
 use crate::flush::{FlushJob, Landed};
 use crate::journal::{Entry, Fit};
 use crate::limits::{FLUSHES_MAX, JOURNAL_ROUND_BYTES_MAX, NON_DURABLE_WAIT_MS};
@@ -91,7 +92,7 @@ impl Flusher {
         if log.lingers() {
             self.lingering.insert(id);
         }
-        self.tell_failure(id);
+        self.note_failure(id);
     }
 
     /// Begins to flush the files of those logs of which much is only in the journal.
@@ -106,10 +107,9 @@ impl Flusher {
     fn begin_flushes(&mut self, ids: impl IntoIterator<Item = LogId>) {
         let mut jobs = Vec::new();
         for id in ids {
-            if let Some(log) = slot(&mut self.logs, id).filter(|log| !log.is_in_flight()) {
-                let bytes_max = log.segment_bytes_max();
-                if let Some(active) = log.active.as_mut().filter(|_| self.space.is_ample()) {
-                    active.reserve(bytes_max);
+            if let Some(log) = slot(&mut self.logs, id).filter(|log| log.may_begin_flush()) {
+                if self.space.is_ample() {
+                    log.reserve();
                 }
                 jobs.push(FlushJob::new(log.begin_flush(), Arc::clone(&self.queue)));
             }
@@ -133,27 +133,27 @@ impl Flusher {
     pub(super) fn land(&mut self, landed: Vec<Landed>) {
         self.flights -= landed.len();
         for Landed { id, outcome } in landed {
-            if outcome.is_err() {
-                // What the log may have lost is still in the journal, for the next start.
-                self.journal.retire();
-            }
             let log = slot(&mut self.logs, id).expect("a log with a flush under way stays");
-            log.end_flush(outcome, tell(&*self.events));
-            if log.journaled_bytes() == 0 {
+            let given_up = || Err(Error::Failed { name: log.name.clone() });
+            log.end_flush(outcome.unwrap_or_else(given_up), tell(&*self.events));
+            if log.journaled_bytes() == 0 && !log.is_failed() {
                 self.journaled.remove(&id);
             }
             self.touched.insert(id);
-            self.tell_failure(id);
+            self.note_failure(id);
         }
     }
 
-    /// Tells once that a log has failed.
-    fn tell_failure(&mut self, id: LogId) {
+    /// Tells once that a log has failed, if it has. Its file takes no flush any more, so what the
+    /// journal has of it must stay there for the next start.
+    pub(super) fn note_failure(&mut self, id: LogId) {
         let Some(log) = slot(&mut self.logs, id) else { return };
-        if let Some(error) = &log.failure
-            && !std::mem::replace(&mut log.is_failure_told, true)
-        {
+        let Some(error) = &log.failure else { return };
+        if !std::mem::replace(&mut log.is_failure_told, true) {
             self.events.failed(&log.name, error);
+        }
+        if self.journaled.remove(&id) {
+            self.journal.retire();
         }
     }
 

@@ -193,7 +193,44 @@ fn a_log_whose_flush_behind_the_journal_fails_has_its_batches_there() {
         store.flusher.turn();
         assert!(stored.lock().unwrap().as_ref().unwrap().is_ok());
     }
+    // Nor does upkeep flush it once more, which would go well and be taken for good.
+    store.heard.hold();
+    store.clock.advance_ms(commitlog::limits::CHECKPOINT_INTERVAL_MS);
+    store.send(Command::Maintain);
+    let points = disk.read(Path::new("log/recovery-point-offset-checkpoint")).unwrap();
+    let points = String::from_utf8(points.to_vec()).unwrap();
+    assert!(points.lines().any(|line| line == "orders 0 1"), "{points}");
     assert_eq!(after_cut(&disk, "orders-0")[..3], ["first", "a", "b"]);
+}
+
+#[test]
+fn what_the_journal_has_of_a_log_that_cannot_be_written_stays_there() {
+    let disk = MemoryDisk::new();
+    let mut store = with_journal_of(&disk, 2_000);
+    let logs = two_logs(&mut store);
+    // Its file is not flushed yet, and nobody does it now.
+    store.heard.hold();
+    store.append(logs[0].id, plain(&["a"])).unwrap();
+    drop(store.heard.take_held());
+    store.heard.held.lock().unwrap().take();
+    store.flusher.turn();
+    for _ in 0..100 {
+        store.append(logs[1].id, plain(&["other"])).unwrap();
+    }
+    assert_eq!(after_cut(&disk, "orders-0"), ["first", "a"]);
+
+    let disk = MemoryDisk::new();
+    let mut store = open(&disk);
+    let logs = two_logs(&mut store);
+    store.append(logs[0].id, plain(&["a"])).unwrap();
+    disk.fail_at(disk.operation_count(), ErrorKind::Other);
+    assert!(store.append(logs[0].id, plain(&["b"])).is_err(), "it cannot be written");
+    assert_eq!(store.heard.failed.lock().unwrap().len(), 1, "and that is told");
+    store.send(Command::Maintain);
+    for _ in 0..100 {
+        store.append(logs[1].id, plain(&["other"])).unwrap();
+    }
+    assert_eq!(after_cut(&disk, "orders-0"), ["first", "a"]);
 }
 
 #[test]
